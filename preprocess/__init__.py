@@ -1,0 +1,1 @@
+"""Offline half: raw text to indexed datasets on disk."""

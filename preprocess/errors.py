@@ -1,0 +1,26 @@
+"""The errors a user can expect: each says what, where, what was found, what was expected and what to do.
+
+The command line prints them as one line and exits with 2; anything else is a bug and shows its traceback.
+"""
+
+
+class MaskgenError(Exception):
+    """An expected failure: bad input, an interrupted earlier run, a full disk."""
+
+
+class IndexedDatasetError(MaskgenError, ValueError):
+    """A dataset file, or data on its way into one, that is not what it has to be.
+
+    The parts of the message stay apart as attributes, so that ``maskgen verify --json`` and tests can use them.
+    """
+
+    def __init__(self, path: str, place: str, found: str, expected: str, remedy: str) -> None:
+        super().__init__(path, place, found, expected, remedy)
+        self.path = path
+        self.place = place
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.place}: found {self.found}, expected {self.expected}; {self.remedy}"

@@ -1,0 +1,46 @@
+"""The two native extensions; everything else about the package stands in pyproject.toml.
+
+``MASKGEN_BUILD`` chooses how they are compiled:
+    release   optimised (the default)
+    debug     no optimisation, debug symbols
+    sanitize  AddressSanitizer and UndefinedBehaviorSanitizer; CONTRIBUTING.md says how to run the tests under it
+"""
+
+import os
+import sys
+
+from pybind11.setup_helpers import Pybind11Extension, build_ext
+from setuptools import setup
+
+FLAGS = {
+    "release": ["-O3", "-g0"],
+    "debug": ["-O0", "-g3"],
+    "sanitize": ["-O1", "-g3", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+}
+
+build = os.environ.get("MASKGEN_BUILD", "release")
+if build not in FLAGS:
+    sys.exit(f"MASKGEN_BUILD is {build!r}; it must be one of {', '.join(FLAGS)}")
+
+
+def extension(name: str, sources: list[str]) -> Pybind11Extension:
+    """One extension from files of csrc/, with the flags that every native file is compiled with."""
+    return Pybind11Extension(
+        name,
+        sources=[f"csrc/{source}" for source in sources],
+        include_dirs=["csrc"],
+        depends=[f"csrc/{header}" for header in sorted(os.listdir("csrc")) if header.endswith(".hpp")],
+        cxx_std=17,
+        # No fused multiply-add: blending indices and masking must be the same bits on every processor.
+        extra_compile_args=["-Wall", "-Wextra", "-ffp-contract=off", f'-DMASKGEN_BUILD="{build}"', *FLAGS[build]],
+        extra_link_args=[flag for flag in FLAGS[build] if flag.startswith("-fsanitize=")],
+    )
+
+
+setup(
+    ext_modules=[
+        extension("preprocess._native", ["preprocess_module.cpp", "file_map.cpp"]),
+        extension("maskgen._native", ["maskgen_module.cpp", "rng.cpp"]),
+    ],
+    cmdclass={"build_ext": build_ext},
+)
