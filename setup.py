@@ -15,7 +15,13 @@ from setuptools import setup
 FLAGS = {
     "release": ["-O3", "-g0"],
     "debug": ["-O0", "-g3"],
-    "sanitize": ["-O1", "-g3", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "sanitize": [
+        "-O1",
+        "-g3",
+        "-fno-omit-frame-pointer",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=undefined",
+    ],
 }
 
 build = os.environ.get("MASKGEN_BUILD", "release")
@@ -32,7 +38,13 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
         depends=[f"csrc/{header}" for header in sorted(os.listdir("csrc")) if header.endswith(".hpp")],
         cxx_std=17,
         # No fused multiply-add: blending indices and masking must be the same bits on every processor.
-        extra_compile_args=["-Wall", "-Wextra", "-ffp-contract=off", f'-DMASKGEN_BUILD="{build}"', *FLAGS[build]],
+        extra_compile_args=[
+            "-Wall",
+            "-Wextra",
+            "-ffp-contract=off",
+            f'-DMASKGEN_BUILD="{build}"',
+            *FLAGS[build],
+        ],
         extra_link_args=[flag for flag in FLAGS[build] if flag.startswith("-fsanitize=")],
     )
 

@@ -1,6 +1,8 @@
 """Types of the native half of preprocess (csrc/preprocess_module.cpp)."""
 
-from collections.abc import Buffer, Callable
+from collections.abc import Callable
+
+from typing_extensions import Buffer
 
 def build_info() -> str: ...
 
