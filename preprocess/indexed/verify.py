@@ -41,6 +41,20 @@ class VerifyReport:
         """Whether nothing was found."""
         return not self.findings
 
+    def summary(self) -> str:
+        """One line for people."""
+        line = f"{self.prefix}: {self.documents:,} documents, {self.sequences:,} sequences, {self.tokens:,} tokens"
+        line += f"; checked: {', '.join(self.checked)}"
+        return line + (f"; not checked: {', '.join(self.not_checked)}" if self.not_checked else "")
+
+    def as_dict(self) -> dict[str, object]:
+        """The same for programs."""
+        findings = [
+            {"path": e.path, "place": e.place, "found": e.found, "expected": e.expected, "remedy": e.remedy}
+            for e in self.findings
+        ]
+        return {"ok": self.ok, **vars(self), "findings": findings}
+
 
 def verify_dataset(
     prefix: str | os.PathLike[str],
