@@ -61,17 +61,31 @@ def write_corpus(path: str) -> list[str]:
 
 
 def train_vocabulary(documents: list[str]) -> Tokenizer:
-    """Train a lower-casing WordPiece tokenizer that adds [CLS] and [SEP]."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - no password
+    """Train a lower-casing WordPiece tokenizer that adds [CLS] and [SEP]; the same text gives the same vocabulary."""
+    # The trainer numbers the pieces "##a", "##b", ... in the order in which it meets words in a hash map, another one in
+    # each process, and breaks ties between merges by those numbers. Naming them beforehand fixes both.
+    characters = sorted(set("".join(documents).lower()) - {" "})
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        min_frequency=2,
+        special_tokens=SPECIAL_TOKENS + [f"##{character}" for character in characters],
+        show_progress=False,
+    )
+    trained = _wordpiece({})
+    trained.train_from_iterator(documents, trainer)
+    tokenizer = _wordpiece(trained.get_vocab())
+    tokenizer.add_special_tokens(SPECIAL_TOKENS)
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", SPECIAL_TOKENS.index("[SEP]")), ("[CLS]", SPECIAL_TOKENS.index("[CLS]"))
+    )
+    return tokenizer
+
+
+def _wordpiece(vocabulary: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - no password
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=VOCABULARY_SIZE, special_tokens=SPECIAL_TOKENS, show_progress=False, min_frequency=2
-    )
-    tokenizer.train_from_iterator(documents, trainer)
-    separator, classifier = tokenizer.token_to_id("[SEP]"), tokenizer.token_to_id("[CLS]")
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", separator), ("[CLS]", classifier))
     return tokenizer
 
 

@@ -1,5 +1,7 @@
-"""Show what is in an indexed dataset: type, counts, lengths, origin; and single documents, decoded where a
-tokenizer is given."""
+"""Show what is in an indexed dataset: type, counts, lengths, origin.
+
+Named documents are shown sequence by sequence: as text where a tokenizer is given, else as ids.
+"""
 
 import argparse
 import sys

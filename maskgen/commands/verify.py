@@ -1,7 +1,8 @@
 """Check indexed datasets. One line a finding; exit code 0 when there is none, 1 otherwise.
 
 Always checked: file sizes, the whole index, and the sidecar's counts and index digest where there is one.
-With --full all tokens are read: their digests, and the range of ids where the vocabulary is known."""
+With --full all tokens are read: their digests, and the range of ids where the vocabulary is known.
+"""
 
 import argparse
 import json
