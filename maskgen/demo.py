@@ -62,7 +62,7 @@ def write_corpus(path: str) -> list[str]:
 
 def train_vocabulary(documents: list[str]) -> Tokenizer:
     """Train a lower-casing WordPiece tokenizer that adds [CLS] and [SEP]; the same text gives the same vocabulary."""
-    # The trainer numbers the pieces "##a", "##b", ... in the order in which it meets words in a hash map, another one in
+    # The trainer numbers the pieces "##a", "##b", ... in the order in which a hash map yields words, another in
     # each process, and breaks ties between merges by those numbers. Naming them beforehand fixes both.
     characters = sorted(set("".join(documents).lower()) - {" "})
     trainer = trainers.WordPieceTrainer(
