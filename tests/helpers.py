@@ -33,6 +33,7 @@ class Index:
     pointers: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.lengths, self.documents = list(self.lengths), list(self.documents)
         if not self.pointers:
             itemsize = np.dtype(self.dtype).itemsize
             ends = list(itertools.accumulate((length * itemsize for length in self.lengths), initial=0))

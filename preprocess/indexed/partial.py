@@ -122,8 +122,8 @@ class PartialDataset:
         self._lock = _lock(f"{self.prefix}.writing")
         try:
             self._remove_partials()
-        except OSError:
-            os.close(self._lock)
+        except IndexedDatasetError:
+            self._release()
             raise
 
     def create(self, kind: str, *, digest: bool = False) -> PartFile:
@@ -162,6 +162,9 @@ class PartialDataset:
                 _remove(f"{self.prefix}.{kind}")
         _remove(f"{self.prefix}.writing")
         os.close(self._lock)
+        if self.target != self.prefix:
+            with suppress(OSError):  # another writer with the same target may be waiting in it
+                os.rmdir(self._folder)
 
     def _partial_path(self, kind: str) -> str:
         return f"{self.prefix}.{kind}.partial"
@@ -252,7 +255,7 @@ def _kernel_copies() -> Iterator[Callable[[int, int, int, int], int]]:
 
 
 def _remove(path: str) -> None:
-    with suppress(FileNotFoundError):
+    with _explained(path, "remove it"), suppress(FileNotFoundError):
         os.unlink(path)
 
 
