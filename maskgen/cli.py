@@ -72,12 +72,14 @@ def _top_level(argv: list[str]) -> int:
     )
     parser.add_argument("--version", action="store_true", help="show the version and how the extensions were built")
     parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of the commands below")
-    arguments, _ = parser.parse_known_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
     if arguments.version:
         _print_version()
         return 0
     if arguments.command is not None:
         parser.error(f"unknown command {arguments.command!r}; choose from {', '.join(COMMANDS)}")
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     parser.print_help()
     return 0
 

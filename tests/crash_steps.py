@@ -55,7 +55,6 @@ JOBS = {job.__name__: job for job in (write, write_with_modes, merge, merge_wide
 SYSTEM_CALLS = ("write", "fsync", "replace", "unlink", "copy_file_range", "sendfile", "rmdir", "makedirs")
 
 
-
 def arm(step, way, to_store):
     """Replace every call in SYSTEM_CALLS by one that counts, and stops the process or fails at `step`."""
     count = 0

@@ -7,7 +7,6 @@ environment. (32-44 belong to mappings and their caches; text corpora have a lis
 import json
 import os
 import resource
-import struct
 import subprocess
 import sys
 import textwrap
@@ -319,62 +318,8 @@ def test_49_600_datasets_open_at_once(tmp_path):
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
-def legacy(lengths, documents, *, code=8, itemsize=2, version=1, items=None, sizes=None, dims=None, extra=b""):
-    items = len(lengths) if items is None else items
-    sizes = lengths if sizes is None else sizes
-    dims = list(range(len(lengths) + 1)) if dims is None else dims
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    header = b"TNTIDX\x00\x00" + struct.pack("<6Q", version, code, itemsize, items, len(sizes), len(documents))
-    arrays = [np.array(values, np.int64) for values in (dims, offsets, sizes, documents)]
-    return header + b"".join(array.tobytes() for array in arrays) + extra
-
-
-def test_legacy_files_are_read(tmp_path):
-    prefix = write_files(tmp_path / "old", legacy(LENGTHS, DOCUMENTS), TOKENS)
-    twin = write_files(tmp_path / "new", index(), TOKENS)
-    dataset = IndexedDataset(prefix)
-    assert read_all(prefix) == read_all(twin)
-    assert dataset.document_indices.tolist() == DOCUMENTS
-    assert verify_dataset(prefix, full=True).ok
-    merge_datasets([prefix], tmp_path / "merged")
-    with open(f"{twin}.idx", "rb") as file:
-        assert open_bytes(tmp_path / "merged.idx") == file.read()
-    empty = write_files(tmp_path / "empty", legacy([], [0]), b"")
-    assert read_all(empty) == []
-
-
-LEGACY_CASES = {
-    "version": legacy(LENGTHS, DOCUMENTS, version=3),
-    "float": legacy(LENGTHS, DOCUMENTS, code=6),
-    "itemsize": legacy(LENGTHS, DOCUMENTS, itemsize=4),
-    "cut": legacy(LENGTHS, DOCUMENTS)[:-1],
-    "cut header": legacy(LENGTHS, DOCUMENTS)[:30],
-    "junk": legacy(LENGTHS, DOCUMENTS, extra=b"x"),
-    "count 2^60": legacy(LENGTHS, DOCUMENTS, items=2**60),
-    "no documents": legacy(LENGTHS, []),
-    "two dimensions": legacy(LENGTHS, DOCUMENTS, dims=[0, 2, 2, 3, 4]),
-    "more sizes than items": legacy(LENGTHS, DOCUMENTS, sizes=[*LENGTHS, 1]),
-    "size beyond 32 bits": legacy(LENGTHS, DOCUMENTS, sizes=[3, 1, 2**40, 4]),
-    "size that disagrees": legacy(LENGTHS, DOCUMENTS, sizes=[3, 2, 2, 4]),
-    "bad documents": legacy(LENGTHS, [0, 9, 3, 4]),
-}
-
-
-@pytest.mark.parametrize("case", LEGACY_CASES)
-def test_bad_legacy_files_are_refused(tmp_path, case):
-    prefix = write_files(tmp_path / "old", LEGACY_CASES[case], TOKENS)
-    with pytest.raises(IndexedDatasetError) as caught:
-        read_all(prefix)
-    assert_explains(caught.value, "old")
-
-
 def open_text(path):
     with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-def open_bytes(path):
-    with open(path, "rb") as file:
         return file.read()
 
 

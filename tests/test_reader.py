@@ -58,7 +58,7 @@ def test_get_a_part_of_a_sequence(dataset):
 
 @pytest.mark.parametrize(("offset", "length"), [(0, 4), (2, 2), (-1, 1), (4, None), (0, -1), (4, 0)])
 def test_get_never_reaches_into_a_neighbour(dataset, offset, length):
-    with pytest.raises(IndexError, match="sequence 0 of .*small has 3 tokens"):
+    with pytest.raises(IndexError, match=r"sequence 0 of .*small has 3 tokens"):
         dataset.get(0, offset, length)
 
 
