@@ -50,6 +50,7 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
 
 
 setup(
+    license="Apache-2.0",
     ext_modules=[
         extension("preprocess._native", ["preprocess_module.cpp", "file_map.cpp"]),
         extension("maskgen._native", ["maskgen_module.cpp", "rng.cpp"]),
