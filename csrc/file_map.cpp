@@ -16,7 +16,7 @@
 struct GuardedRange {
     std::atomic<std::uintptr_t> begin{0};  // 0: free, 1: being filled
     std::atomic<std::uintptr_t> end{0};
-    std::atomic<bool> lost{false};
+    std::atomic<std::uintptr_t> lost_from{0};  // the lowest lost page since the last acknowledgement; 0: none
 };
 
 namespace {
@@ -33,6 +33,8 @@ struct Block {
 Block first_block;
 std::atomic<void (*)()> lost_page_hook{nullptr};
 std::atomic<bool> hook_called{false};
+std::atomic<std::uint64_t> lost_pages{0};
+std::atomic<bool> forwarded{false};
 struct sigaction previous_action;
 std::uintptr_t page_size = 4096;
 
@@ -42,7 +44,7 @@ GuardedRange* claim_range(std::uintptr_t begin, std::uintptr_t end) {
             std::uintptr_t expected = kFree;
             if (range.begin.compare_exchange_strong(expected, kBeingFilled)) {
                 range.end.store(end);
-                range.lost.store(false);
+                range.lost_from.store(0);
                 range.begin.store(begin);
                 return &range;
             }
@@ -65,31 +67,40 @@ GuardedRange* find_range(std::uintptr_t address) {
     return nullptr;
 }
 
-void on_bus_error(int signal_number, siginfo_t* info, void* context) {
+void note_lost_page(GuardedRange& range, std::uintptr_t page) {
+    std::uintptr_t lowest = range.lost_from.load();
+    while ((lowest == 0 || page < lowest) && !range.lost_from.compare_exchange_weak(lowest, page)) {
+    }
+    lost_pages.fetch_add(1);
+    if (hook_called.exchange(true)) return;
+    static const char message[] = "maskgen: a memory-mapped dataset file was cut while it was being read; an error follows\n";
+    if (write(STDERR_FILENO, message, sizeof(message) - 1) < 0) { /* nobody listens there; the hook still tells */ }
+    if (void (*hook)() = lost_page_hook.load()) hook();
+}
+
+// Not ours: give the signal back to whoever was there before us and let it come again, as a fault when the instruction
+// is retried, or by raise() when a process had sent it. The second time round it is the default action's turn: a
+// handler that was installed between two of our own may lead back here.
+void forward(int signal_number, const siginfo_t* info) {
+    struct sigaction action = previous_action;
+    if (forwarded.exchange(true)) {
+        std::memset(&action, 0, sizeof(action));
+        action.sa_handler = SIG_DFL;
+    }
+    sigaction(signal_number, &action, nullptr);
+    if (info->si_code <= 0) raise(signal_number);
+}
+
+void on_bus_error(int signal_number, siginfo_t* info, void*) {
     const int saved_errno = errno;
     const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
-    GuardedRange* range = find_range(address);
-    if (range != nullptr) {
-        void* page = reinterpret_cast<void*>(address & ~(page_size - 1));
-        if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page) {
-            range->lost.store(true);
-            if (!hook_called.exchange(true)) {
-                static const char message[] =
-                    "maskgen: a memory-mapped dataset file was cut while it was being read; an error follows\n";
-                if (write(STDERR_FILENO, message, sizeof(message) - 1) < 0) { /* nobody to tell */ }
-                if (void (*hook)() = lost_page_hook.load()) hook();
-            }
-            errno = saved_errno;
-            return;  // the reading instruction is tried again and finds zeros
-        }
-    }
-    // Not ours: whoever was there before us decides.
-    if (previous_action.sa_flags & SA_SIGINFO) {
-        previous_action.sa_sigaction(signal_number, info, context);
-    } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
-        previous_action.sa_handler(signal_number);
+    GuardedRange* range = info->si_code > 0 ? find_range(address) : nullptr;
+    void* page = reinterpret_cast<void*>(address & ~(page_size - 1));
+    if (range != nullptr &&
+        mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page) {
+        note_lost_page(*range, reinterpret_cast<std::uintptr_t>(page));  // the instruction is retried and reads zeros
     } else {
-        signal(signal_number, SIG_DFL);  // the instruction faults again and the default action ends the process
+        forward(signal_number, info);
     }
     errno = saved_errno;
 }
@@ -101,6 +112,7 @@ void ensure_handler() {
     if (sigaction(SIGBUS, nullptr, &current) != 0) return;
     if ((current.sa_flags & SA_SIGINFO) && current.sa_sigaction == on_bus_error) return;
     previous_action = current;
+    forwarded.store(false);
     page_size = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     struct sigaction ours;
     std::memset(&ours, 0, sizeof(ours));
@@ -153,8 +165,22 @@ FileMap::~FileMap() {
     munmap(data_, size());
 }
 
-bool FileMap::lost_pages() const { return range_->lost.load(); }
+std::uint64_t lost_page_count() { return lost_pages.load(); }
 
 void set_lost_page_hook(void (*hook)()) { lost_page_hook.store(hook); }
 
-void acknowledge_lost_pages() { hook_called.store(false); }
+void acknowledge_lost_pages() {
+    hook_called.store(false);
+#ifdef __linux__
+    // Behind the first lost page the file has none. Mapping an empty file there makes each of them a SIGBUS again.
+    static const int empty_file = memfd_create("maskgen-lost-pages", MFD_CLOEXEC);
+    if (empty_file < 0) return;
+    for (Block* block = &first_block; block != nullptr; block = block->next.load()) {
+        for (GuardedRange& range : block->ranges) {
+            const std::uintptr_t from = range.lost_from.exchange(0);
+            if (from == 0 || range.begin.load() <= kBeingFilled) continue;
+            mmap(reinterpret_cast<void*>(from), range.end.load() - from, PROT_READ, MAP_SHARED | MAP_FIXED, empty_file, 0);
+        }
+    }
+#endif
+}

@@ -3,8 +3,9 @@
 // Python's own mmap keeps a file descriptor for every map, so a thousand datasets exhaust the process's limit; and
 // when a mapped file is cut by somebody else, the next read of a lost page is a SIGBUS that ends the process.
 // FileMap keeps no descriptor, and a SIGBUS inside one of its maps becomes: zeros in the lost page, a line on standard
-// error, and a call of the hook that set_lost_page_hook() was given. The binding uses that hook to raise a Python
-// exception in the main thread before the reading statement's result is used.
+// error, one more in lost_page_count(), and a call of the hook that set_lost_page_hook() was given. The binding uses
+// that hook to raise a Python exception in the main thread as soon as the interpreter looks for pending calls. A thread
+// of one's own compares lost_page_count() before and after the work.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,6 @@ public:
     std::size_t size() const { return static_cast<std::size_t>(identity_.size); }
     const FileIdentity& identity() const { return identity_; }
     const std::string& path() const { return path_; }
-    bool lost_pages() const;  // whether a read has met a page that the file no longer has
 
 private:
     std::string path_;
@@ -40,6 +40,10 @@ private:
     struct GuardedRange* range_ = nullptr;
 };
 
-// Called from the signal handler, at most once until acknowledge_lost_pages(): it may only do what is safe there.
+// How many reads have met a page that its file no longer has, in all maps of the process.
+std::uint64_t lost_page_count();
+
+// The hook is called from the signal handler, at most once until acknowledge_lost_pages(): it may only do what is safe
+// there. Acknowledging makes the lost pages fail again, so that later reads of them are not silent either.
 void set_lost_page_hook(void (*hook)());
 void acknowledge_lost_pages();

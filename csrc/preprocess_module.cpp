@@ -54,9 +54,10 @@ void register_file_map(py::module_& module) {
                 const FileIdentity& identity = map.identity();
                 return py::make_tuple(identity.device, identity.inode, identity.modified_ns, identity.size);
             },
-            "(device, inode, modification time in ns, size) of the file that was mapped")
-        .def_property_readonly("lost_pages", &FileMap::lost_pages,
-                               "whether a read has met a page that the file no longer has");
+            "(device, inode, modification time in ns, size) of the file that was mapped");
+    module.def("lost_page_count", &lost_page_count,
+               "How many reads have met a page that its file no longer has: compare before and after a batch of reads in "
+               "a thread of your own.");
     module.def(
         "on_lost_page",
         [](py::function callback) {

@@ -10,6 +10,7 @@ line); 130 interrupted, and the same command resumes.
 
 import argparse
 import importlib
+import io
 import os
 import sys
 
@@ -38,7 +39,10 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    arguments = parser.parse_args(argv[1:])
+    arguments = parser.parse_intermixed_args(argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped instead of ending the command
+            stream.reconfigure(errors="backslashreplace")
     try:
         return int(module.run(arguments))
     except KeyboardInterrupt:

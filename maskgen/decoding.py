@@ -7,6 +7,11 @@ from tokenizers import Tokenizer
 from preprocess import MaskgenError
 
 
+def vocabulary_size_of(tokenizer: Tokenizer) -> int:
+    """One more than the largest id: the count of entries is less where ids have gaps."""
+    return 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+
 def load_decoder(path: str) -> Tokenizer:
     """The tokenizer in a ``tokenizer.json``, or in a folder that holds one."""
     file = os.path.join(path, "tokenizer.json") if os.path.isdir(path) else path

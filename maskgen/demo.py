@@ -11,6 +11,7 @@ from importlib import resources
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from maskgen.decoding import vocabulary_size_of
 from maskgen.inspection import describe, show_document
 from preprocess import IndexedDataset, IndexedDatasetWriter, MaskgenError, token_dtype, verify_dataset
 from preprocess.indexed.sidecar import InputFile, TokenizerInfo
@@ -39,7 +40,7 @@ def run_demo(folder: str) -> None:
     write_dataset(prefix, documents, tokenizer, corpus, tokenizer_path)
 
     _say("4. Verify", f"maskgen verify --full --tokenizer {tokenizer_path} {prefix}")
-    report = verify_dataset(prefix, full=True, vocabulary_size=tokenizer.get_vocab_size())
+    report = verify_dataset(prefix, full=True, vocabulary_size=vocabulary_size_of(tokenizer))
     if not report.ok:
         raise MaskgenError("; ".join(map(str, report.findings)))
     print(f"   ok  {report.summary()}")
@@ -91,7 +92,7 @@ def _wordpiece(vocabulary: dict[str, int]) -> Tokenizer:
 
 def write_dataset(prefix: str, documents: list[str], tokenizer: Tokenizer, corpus: str, tokenizer_path: str) -> None:
     """Tokenize each document into one sequence and write the dataset."""
-    size = tokenizer.get_vocab_size()
+    size = vocabulary_size_of(tokenizer)
     with IndexedDatasetWriter(prefix, token_dtype(size)) as writer:
         for encoding in tokenizer.encode_batch(documents):
             writer.add_document(encoding.ids, [len(encoding.ids)])

@@ -1,5 +1,6 @@
 """Offline half of maskgen: raw text to indexed datasets on disk."""
 
+from preprocess._native import lost_page_count
 from preprocess.errors import IndexedDatasetError, MaskgenError
 from preprocess.indexed.format import token_dtype
 from preprocess.indexed.merge import merge_datasets
@@ -13,6 +14,7 @@ __all__ = [
     "IndexedDatasetWriter",
     "MaskgenError",
     "VerifyReport",
+    "lost_page_count",
     "merge_datasets",
     "token_dtype",
     "verify_dataset",

@@ -3,6 +3,8 @@
 The command line prints them as one line and exits with 2; anything else is a bug and shows its traceback.
 """
 
+import errno
+
 
 class MaskgenError(Exception):
     """An expected failure: bad input, an interrupted earlier run, a full disk."""
@@ -24,3 +26,21 @@ class IndexedDatasetError(MaskgenError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.place}: found {self.found}, expected {self.expected}; {self.remedy}"
+
+
+_REMEDIES = {
+    (errno.EMFILE, errno.ENFILE): "too many files are open: raise the limit (ulimit -n) or close some",
+    (errno.ENOMEM,): "out of memory or of maps: free some, or raise the limits (ulimit -v, vm.max_map_count)",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "check the permissions",
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): (
+        "make room there and run the same command again: nothing incomplete was left under the final names"
+    ),
+}
+
+
+def os_failure(path: str, attempt: str, error: OSError, remedy: str) -> IndexedDatasetError:
+    """A failed system call as an error that explains itself; `remedy` is for causes that have none of their own."""
+    for numbers, known in _REMEDIES.items():
+        if error.errno in numbers:
+            remedy = known
+    return IndexedDatasetError(path, attempt, error.strerror or str(error), "success", remedy)

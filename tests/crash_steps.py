@@ -18,7 +18,7 @@ import fsspec.implementations.local
 from helpers import contents, leftovers, write_dataset
 
 from preprocess import IndexedDataset, IndexedDatasetError, merge_datasets
-from preprocess.indexed import partial, writer
+from preprocess.indexed import parts, writer
 
 DOCUMENTS = [[[1, 2, 3], [4]], [], [[5, 6], [], [7, 8, 9, 10]]] * 3
 OLDER = [[[99]]]
@@ -52,17 +52,21 @@ def write_to_a_store(folder):
 
 JOBS = {job.__name__: job for job in (write, write_with_modes, merge, merge_widening, write_to_a_store)}
 # What changes the disk. An object store's put is one step: it happens or it does not.
+begun = []  # in a child: whether the older index has been taken away
 SYSTEM_CALLS = ("write", "fsync", "replace", "unlink", "copy_file_range", "sendfile", "rmdir", "makedirs")
 
 
 def arm(step, way, to_store):
     """Replace every call in SYSTEM_CALLS by one that counts, and stops the process or fails at `step`."""
     count = 0
+    begun.clear()
 
     def armed(name, original):
         def call(*arguments, **options):
             nonlocal count
             count += 1
+            if name in ("unlink", "rm") and str(arguments[-1]).endswith("out.idx"):
+                begun.append(step)
             if count == step:
                 if name == "write":  # half of it arrives
                     original(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
@@ -80,10 +84,9 @@ def arm(step, way, to_store):
         store = fsspec.implementations.local.LocalFileSystem
         store.put_file = armed("put", lambda self, source, target: Path(target).write_bytes(Path(source).read_bytes()))
         store.rm = armed("rm", lambda self, path: os.remove(path))
-    return lambda: count
 
 
-def attempt(job, folder, step, way):
+def attempt(job, folder, step, way, older):
     """Run `job` in a child that stops at `step`; True when it came to its end before that."""
     child = os.fork()
     if child == 0:
@@ -93,7 +96,8 @@ def attempt(job, folder, step, way):
             job(folder)
             code = 0
         except IndexedDatasetError as error:
-            code = 4 if "make room there" in str(error) else 5
+            explained = "make room there" in str(error) or "the complete dataset lies at" in str(error)
+            code = (6 if begun else 4) if explained else 5
         finally:
             os._exit(code)
     status = os.waitpid(child, 0)[1]
@@ -104,8 +108,10 @@ def attempt(job, folder, step, way):
     code = os.WEXITSTATUS(status)
     if code == 0:
         return True
-    if way == "kill" or code != 4:
+    if way == "kill" or code not in (4, 6):
         sys.exit(f"step {step}: exit code {code}")
+    if code == 4 and older and contents(f"{folder}/out") != older[0]:
+        sys.exit(f"step {step}: failed before commit had begun, and yet the older dataset is not as it was")
     return False
 
 
@@ -138,7 +144,7 @@ def main():
     name, folder, way = sys.argv[1:]
     job = JOBS[name]
     # Small buffers make many writes of a small dataset.
-    writer.BUFFER, writer.CHUNK, partial.COPY_CHUNK = 16, 4, 16
+    writer.BUFFER, writer.CHUNK, parts.CHUNK = 16, 4, 16
     tried = 0
     for with_older in (False, True):
         prepare(folder, with_older)
@@ -149,7 +155,7 @@ def main():
         while not finished:
             step += 1
             prepare(folder, with_older)
-            finished = attempt(job, folder, step, way)
+            finished = attempt(job, folder, step, way, older)
             must_not_be_partial(folder, step, [*older, expected])
             if way == "fail" and leftovers(folder):
                 sys.exit(f"step {step}: a failed job leaves {leftovers(folder)}")

@@ -68,7 +68,9 @@ def test_expected_errors_are_one_line(tmp_path):
     assert finished.returncode == 2
     assert finished.stdout == ""
     assert finished.stderr.count("\n") == 1
-    assert finished.stderr.startswith(f"maskgen inspect: error: {tmp_path / 'nothing'}.idx: file: found No such file")
+    assert finished.stderr.startswith(
+        f"maskgen inspect: error: {tmp_path / 'nothing'}.idx: open it: found No such file"
+    )
 
 
 def test_bugs_show_their_traceback(monkeypatch):
@@ -147,6 +149,27 @@ def test_inspect(tmp_path, tokenizer, capsys):
     assert capsys.readouterr().out == "document 1: 0 sequences, 0 tokens\n"
     assert cli.main(["inspect", prefix, "3"]) == 2
     assert "found 3, expected 0 to 2" in capsys.readouterr().err
+
+
+def test_options_may_stand_anywhere(tmp_path, tokenizer, capsys):
+    prefix = write_dataset(tmp_path / "a", [[[1]], [[2]]])
+    other = write_dataset(tmp_path / "b", [[[3]]], "int32")
+    assert cli.main(["inspect", prefix, "--tokenizer", str(tmp_path), "0", "-1"]) == 0
+    assert cli.main(["verify", prefix, "--full", other]) == 0
+    assert cli.main(["merge", prefix, "--widen", other, "--output-prefix", str(tmp_path / "out.idx")]) == 0
+    assert read_all(tmp_path / "out") == [[1], [2], [3]]
+
+
+def test_terminals_that_cannot_show_everything(tmp_path):
+    prefix = write_dataset(tmp_path / "a", [[[1]]])
+    finished = maskgen("inspect", prefix, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert finished.returncode == 0
+    assert "min 1 \\xb7 1% 1" in finished.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--vocab-size", "-5"], ["--vocab-size", "5", "--tokenizer", "x"]])
+def test_vocabularies_that_make_no_sense(tmp_path, arguments):
+    assert maskgen("verify", tmp_path / "a", *arguments).returncode == 2
 
 
 def test_inspect_an_empty_dataset(tmp_path, capsys):

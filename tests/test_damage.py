@@ -91,24 +91,31 @@ def test_every_byte_of_the_sidecar_flipped_and_every_truncation(victim):
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"null",
-        b"[]",
-        b"{}",
-        b"[" * 200_000,
-        b'{"a":' * 100_000,
-        b"\xff\xfe{}",
-        b"1" * 10_000,
-        b"{} {}",
+        b'"maskgen-sidecar"',
+        b'["maskgen-sidecar"]',
+        b'{"format": "maskgen-sidecar"' + b"," * 9,
+        b'{"format": "maskgen-sidecar", "a": ' + b"[" * 200_000,
+        b'{"format": "maskgen-sidecar", "a": ' + b'{"a":' * 100_000,
+        b'{"format": "maskgen-sidecar"}\xff\xfe',
+        b'{"format": "maskgen-sidecar", "version": ' + b"1" * 10_000 + b"}",
+        b'{"format": "maskgen-sidecar"} {}',
         b'{"format": "maskgen-sidecar", "version": 2}',
         b'{"format": "maskgen-sidecar", "version": true}',
     ],
 )
-def test_sidecars_of_all_sorts(victim, content):
+def test_damaged_sidecars_of_all_sorts(victim, content):
     victim.examine(sidecar=content)
     findings = verify_dataset(victim.prefix).findings
     assert len(findings) == 1
     assert findings[0].path.endswith(".json")
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"{}", b'{"text": "a raw corpus"}\n' * 9, b"\xff\xfe" * 50])
+def test_files_of_others_beside_a_dataset(victim, content):
+    victim.examine(sidecar=content)
+    report = verify_dataset(victim.prefix, full=True)
+    assert report.ok
+    assert f"digests ({victim.prefix}.json is no sidecar)" in report.not_checked
 
 
 @pytest.mark.parametrize("key", ["dtype", "documents", "sequences", "tokens", "has_modes", "bin", "idx", "digest"])
@@ -117,6 +124,8 @@ def test_sidecars_with_one_wrong_value(victim, key, value):
     facts = json.loads(victim.json)
     if facts[key] == value and type(facts[key]) is type(value):
         value = "another"
+    if key in ("bin", "idx"):  # enough to be reached before the digest is compared
+        assert facts[key] != value
     facts[key] = value
     victim.examine(sidecar=json.dumps(facts).encode())
     assert not verify_dataset(victim.prefix).ok

@@ -77,6 +77,16 @@ INDEX_CASES = {
     "14_length_leaves_a_gap": (with_length(2, 1), "pointer of sequence 3", "12"),
     "15_length_past_the_bin": (with_length(2, 2**31 - 1), "pointer of sequence 3", "12"),
     "15_last_length_past_the_bin": (with_length(3, 2**31 - 1), "size", "20 bytes"),
+    "15_length_whose_bytes_wrap_32_bits": (
+        Index([2**30, 5], [0, 2], "int32", pointers=[0, 0]).pack(),
+        "pointer of sequence 1",
+        "0",
+    ),
+    "15_two_lengths_whose_bytes_wrap": (
+        Index([2**30, 2**30, 5], [0, 3], "int32", pointers=[0, 0, 0]).pack(),
+        "pointer of sequence 1",
+        "0",
+    ),
     "16_misaligned_pointer": (with_pointer(1, 5), "pointer of sequence 1", "5"),
     "17_negative_pointer": (with_pointer(2, -8), "pointer of sequence 2", "-8"),
     "17_first_pointer_negative": (with_pointer(0, -2), "pointer of sequence 0", "-2"),
@@ -125,7 +135,7 @@ def test_12_junk_as_long_as_modes_is_modes(tmp_path):
         file.write(b"\7\7")
     assert read_all(prefix) == [[1], [2]]
     assert IndexedDataset(prefix).sequence_modes.tolist() == [7, 7]
-    assert {finding.place for finding in verify_dataset(prefix).findings} == {"has_modes", "idx.bytes", "idx.sha256"}
+    assert {finding.place for finding in verify_dataset(prefix).findings} == {"has_modes", "idx"}
 
 
 def test_errors_far_into_an_index_are_found(tmp_path):
@@ -278,6 +288,7 @@ def test_46_paths_in_a_sidecar_are_never_followed(tmp_path):
 def test_47_a_sidecar_beyond_all_measure_is_not_read(tmp_path):
     prefix = write_dataset(tmp_path / "a", [[[1]]])
     os.truncate(f"{prefix}.json", 10 << 30)  # sparse: takes no room
+    assert (tmp_path / "a.json").stat().st_size == 10 << 30
     assert read_all(prefix) == [[1]]
     finding = verify_dataset(prefix).findings[0]
     assert_explains(finding, "a.json")

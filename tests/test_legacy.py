@@ -60,3 +60,19 @@ def test_bad_legacy_files_are_refused(tmp_path, case):
     with pytest.raises(IndexedDatasetError) as caught:
         read_all(prefix)
     assert_explains(caught.value, "old")
+
+
+@pytest.mark.parametrize("change", ["cut", "replaced", "removed"])
+def test_legacy_files_that_change_after_opening(tmp_path, change):
+    prefix = write_files(tmp_path / "old", legacy(LENGTHS, DOCUMENTS), TOKENS)
+    first, second = IndexedDataset(prefix), IndexedDataset(prefix)
+    assert len(first[0]) == 3
+    path = tmp_path / "old.idx"
+    if change == "cut":
+        path.write_bytes(path.read_bytes()[:-8])
+    path.unlink()
+    if change == "replaced":
+        write_files(prefix, legacy(LENGTHS, DOCUMENTS, sizes=[3, 2, 2, 4]), TOKENS)
+    with pytest.raises(IndexedDatasetError) as caught:
+        second[0]
+    assert_explains(caught.value, "old.idx")

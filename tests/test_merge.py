@@ -118,6 +118,29 @@ def test_mixed_types_are_refused_or_widened(tmp_path):
     assert read_all(tmp_path / "both") == [[1, 60_000], [-1]]
 
 
+def test_widening_does_not_launder_damage(tmp_path):
+    damaged = write_dataset(tmp_path / "damaged", [[[1, 2]]])
+    wide = write_dataset(tmp_path / "wide", [[[70_000]]], "int32")
+    (tmp_path / "damaged.bin").write_bytes(b"\1\0\3\0")
+    with pytest.raises(IndexedDatasetError, match="part 0: found sha256") as caught:
+        merge_datasets([damaged, wide], tmp_path / "out", widen=True)
+    assert_explains(caught.value, "damaged.bin")
+
+
+def test_a_dataset_without_sequences_has_no_say_in_the_type(tmp_path):
+    empty = write_dataset(tmp_path / "empty", [[]], "int32")
+    filled = write_dataset(tmp_path / "filled", [[[1]]])
+    merge_datasets([empty, filled], tmp_path / "out")
+    assert IndexedDataset(tmp_path / "out").dtype == np.uint16
+    merge_datasets([empty], tmp_path / "same")
+    assert IndexedDataset(tmp_path / "same").dtype == np.int32
+
+
+def test_one_prefix_is_no_list_of_prefixes(tmp_path):
+    with pytest.raises(TypeError, match="a list of prefixes"):
+        merge_datasets(str(tmp_path / "a"), tmp_path / "out")
+
+
 def test_modes_must_agree(tmp_path):
     plain = write_dataset(tmp_path / "plain", [[[1]]])
     multimodal = write_dataset(tmp_path / "modes", [[[1]]], modes=[[1]])
@@ -154,7 +177,7 @@ def test_refused_lists_of_inputs(tmp_path, case):
 def test_a_stale_sidecar_is_noticed(tmp_path):
     prefix = write_dataset(tmp_path / "a", [[[1, 2, 3]]])
     write_files(prefix, Index([1, 2], [0, 2]).pack(), bytes(6))
-    with pytest.raises(IndexedDatasetError, match="delete it if another program has rewritten") as caught:
+    with pytest.raises(IndexedDatasetError, match="move it away if another program has rewritten") as caught:
         merge_datasets([prefix], tmp_path / "out")
     assert_explains(caught.value, "a.json")
 

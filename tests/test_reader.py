@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_explains, read_all, touch, write_dataset
+from helpers import Index, assert_explains, read_all, touch, write_dataset, write_files
 
 from preprocess import IndexedDataset, IndexedDatasetError
-from preprocess.indexed import index_file
+from preprocess.indexed import index_file, reader
 
 DOCUMENTS = [[[1, 2, 3], [4]], [], [[5, 6], [], [7, 8, 9, 10]]]
 SEQUENCES = [[1, 2, 3], [4], [5, 6], [], [7, 8, 9, 10]]
@@ -54,6 +54,20 @@ def test_get_a_part_of_a_sequence(dataset):
     assert dataset.get(4, offset=1, length=2).tolist() == [8, 9]
     assert dataset.get(4, 4).tolist() == []
     assert dataset.get(3).tolist() == []
+    assert dataset.get(np.int8(4), np.uint8(1), np.int64(2)).tolist() == [8, 9]
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(np.uint16(65535), np.uint16(2)), (np.int32(2**31 - 1),) * 2, (np.int64(2**63 - 1),) * 2]
+)
+def test_get_does_not_wrap_around(dataset, offset, length):
+    with pytest.raises(IndexError):
+        dataset.get(0, offset, length)
+
+
+def test_get_deep_inside_a_long_sequence(tmp_path):
+    dataset = IndexedDataset(write_dataset(tmp_path / "a", [[[1] * 70_000]]))
+    assert len(dataset.get(0, np.uint16(65_000), np.uint16(1000))) == 1000
 
 
 @pytest.mark.parametrize(("offset", "length"), [(0, 4), (2, 2), (-1, 1), (4, None), (0, -1), (4, 0)])
@@ -155,7 +169,7 @@ def test_worker_processes_skip_what_their_parent_has_checked(dataset, touched, p
     (tmp_path / "pickle").write_bytes(pickle.dumps(dataset))
     code = f"""
         import pickle
-        from preprocess.indexed import index_file
+        from preprocess.indexed import index_file, reader
         original, checks = index_file.check_index, []
         index_file.check_index = lambda *arguments: (checks.append(1), original(*arguments))
         dataset = pickle.load(open({str(tmp_path / "pickle")!r}, "rb"))
@@ -181,6 +195,42 @@ def test_a_pickle_does_not_open_another_dataset(dataset, prefix):
     with pytest.raises(IndexedDatasetError, match="as when this dataset was pickled") as caught:
         pickle.loads(pickled)
     assert_explains(caught.value, ".idx")
+
+
+def test_a_pickle_does_not_open_another_dataset_of_the_same_shape(dataset, prefix):
+    pickled = pickle.dumps(dataset)
+    write_dataset(prefix, [[[9, 2, 3], [4]], [], [[5, 6], [], [7, 8, 9, 10]]])
+    with pytest.raises(IndexedDatasetError, match="were replaced since this dataset was pickled"):
+        pickle.loads(pickled)
+
+
+def test_a_dataset_replaced_between_its_two_maps(prefix, monkeypatch):
+    """The old index must not be used with new tokens, though both .bin have the same size."""
+    dataset = IndexedDataset(prefix)
+    original = reader.load_index
+
+    def replace_meanwhile(index):
+        raw = original(index)
+        write_dataset(prefix, [[[1], [2, 3, 4]], [], [[5, 6], [], [7, 8, 9, 10]]])
+        return raw
+
+    monkeypatch.setattr(reader, "load_index", replace_meanwhile)
+    with pytest.raises(IndexedDatasetError, match="open the dataset anew"):
+        dataset[0]
+
+
+def test_a_dataset_replaced_while_it_is_opened(prefix, monkeypatch):
+    original = index_file.stat_regular_file
+
+    def replace_meanwhile(path):
+        if path.endswith(".bin"):
+            monkeypatch.setattr(index_file, "stat_regular_file", original)
+            write_dataset(prefix, [[[1], [2, 3, 4]], [], [[5, 6], [], [7, 8, 9, 10]]])
+        return original(path)
+
+    monkeypatch.setattr(index_file, "stat_regular_file", replace_meanwhile)
+    with pytest.raises(IndexedDatasetError, match="just replaced the dataset"):
+        IndexedDataset(prefix)
 
 
 @pytest.mark.parametrize("extension", ["idx", "bin"])
@@ -221,6 +271,15 @@ def test_threads_may_race_for_the_first_access(tmp_path):
         dataset = IndexedDataset(prefix)
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(lambda i, d=dataset: int(d[i][0]), range(100))) == list(range(100))
+
+
+def test_a_sequence_of_more_than_two_gigabytes(tmp_path):
+    length = 600_000_000
+    prefix = write_files(tmp_path / "a", Index([length, 1], [0, 2], "int32").pack(), b"")
+    os.truncate(f"{prefix}.bin", 4 * (length + 1))  # sparse: takes no room
+    dataset = IndexedDataset(prefix)
+    assert len(dataset[0]) == length
+    assert dataset.get(0, length - 1).tolist() == [0]
 
 
 def test_unknown_attributes_are_unknown(dataset):

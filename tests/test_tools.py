@@ -28,7 +28,7 @@ def shards(tmp_path):
 def test_a_folder_is_merged_in_the_order_of_names(shards, tmp_path):
     finished = merge("--input", shards, "--output-prefix", tmp_path / "out")
     assert finished.returncode == 0, finished.stderr
-    assert "merged 3 datasets" in finished.stdout
+    assert "merged 3 datasets into" in finished.stdout
     assert read_all(tmp_path / "out") == [[0, 0], [1, 1], [2, 2]]
 
 
@@ -54,6 +54,14 @@ def test_half_a_dataset_is_an_error(shards, tmp_path, missing):
     finished = merge("--input", shards, "--output-prefix", tmp_path / "out")
     assert finished.returncode == 2
     assert f"part1{missing}: missing beside its other half" in finished.stderr
+
+
+def test_a_shard_whose_writer_was_killed_is_an_error(shards, tmp_path):
+    for name in ("part9.writing", "part9.bin.partial"):
+        (shards / name).touch()
+    finished = merge("--input", shards, "--output-prefix", tmp_path / "out")
+    assert finished.returncode == 2
+    assert "part9: its writer has not finished" in finished.stderr
 
 
 def test_folders_without_datasets(tmp_path):

@@ -5,8 +5,8 @@ import os
 from helpers import GOLDEN, Index, touch, write_dataset, write_files
 
 from preprocess import IndexedDataset, IndexedDatasetWriter, verify_dataset
-from preprocess.indexed import verify as verify_module
-from preprocess.indexed.sidecar import TokenizerInfo
+from preprocess.indexed import parts
+from preprocess.indexed.sidecar import Part, TokenizerInfo, read_sidecar
 
 
 def test_a_good_dataset(tmp_path):
@@ -25,7 +25,7 @@ def test_without_a_sidecar_it_says_what_it_cannot_check():
     report = verify_dataset(GOLDEN / "indexed_plain", full=True, vocabulary_size=30_522)
     assert report.ok
     assert report.checked == ["sizes", "index", "range of ids"]
-    assert report.not_checked == [f"digests (there is no {GOLDEN / 'indexed_plain.json'})"]
+    assert report.not_checked == [f"digests ({GOLDEN / 'indexed_plain.json'} does not exist)"]
 
 
 def test_the_vocabulary_comes_from_the_sidecar(tmp_path):
@@ -61,7 +61,7 @@ def test_every_part_is_compared(tmp_path):
 
 
 def test_tokens_are_read_in_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(verify_module, "COPY_CHUNK", 6)
+    monkeypatch.setattr(parts, "CHUNK", 6)
     prefix = write_dataset(tmp_path / "a", [[[1, 2, 3, 4]], [[5, 99, 7], [98]]])
     assert verify_dataset(prefix, full=True).ok
     report = verify_dataset(prefix, vocabulary_size=90)
@@ -71,9 +71,30 @@ def test_tokens_are_read_in_chunks(tmp_path, monkeypatch):
 def test_a_damaged_sidecar_does_not_hide_the_rest(tmp_path):
     prefix = write_dataset(tmp_path / "a", [[[1, 2, 3]]])
     with open(f"{prefix}.json", "w", encoding="utf-8") as file:
-        file.write("{")
+        file.write('{"format": "maskgen-sidecar",')
     with open(f"{prefix}.idx", "r+b") as file:
         file.write(b"X")
     touch(f"{prefix}.idx")
     findings = verify_dataset(prefix, full=True).findings
     assert [os.path.basename(finding.path) for finding in findings] == ["a.json", "a.idx"]
+
+
+def test_parts_that_end_inside_a_token_are_a_finding(tmp_path):
+    prefix = write_dataset(tmp_path / "a", [[[1, 2, 3, 4]]])
+    sidecar = read_sidecar(prefix)
+    sidecar.bin = [Part(3, "0" * 64), Part(5, "0" * 64)]
+    with open(f"{prefix}.json", "wb") as file:
+        file.write(sidecar.to_json())
+    report = verify_dataset(prefix, vocabulary_size=10)
+    assert [finding.place for finding in report.findings] == ["bin"]
+
+
+def test_a_bin_that_cannot_be_read_does_not_end_the_report(tmp_path, monkeypatch):
+    prefix = write_dataset(tmp_path / "a", [[[1, 2, 3, 4]]])
+
+    def refuse(path, mode):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(parts, "open", refuse, raising=False)
+    report = verify_dataset(prefix, full=True)
+    assert [(finding.path, finding.found) for finding in report.findings] == [(f"{prefix}.bin", "Permission denied")]

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 
-import fsspec
 import numpy as np
 import pytest
 from helpers import assert_explains, contents, leftovers, read_all, write_dataset
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from preprocess import IndexedDataset, IndexedDatasetError, IndexedDatasetWriter, verify_dataset
 from preprocess.indexed import writer as writer_module
+from preprocess.indexed.sidecar import InputFile, TokenizerInfo, read_sidecar
 
 DTYPES = ["uint8", "int8", "int16", "int32", "int64", "uint16"]
 
@@ -76,6 +76,8 @@ REFUSALS = {
     "lengths short": ("uint16", [1, 2, 3], [2], "a sum of 2", "sequence_lengths"),
     "lengths long": ("uint16", [1, 2, 3], [2, 2], "a sum of 4", "sequence_lengths"),
     "negative length": ("uint16", [1, 2, 3], [4, -1], "-1", "sequence_lengths[1]"),
+    "lengths whose sum wraps": ("uint16", [], [2**62] * 4, str(2**62), "sequence_lengths[0]"),
+    "ragged": ("uint16", [[1], [2, 3]], [3], "no array", "tokens"),
     "float lengths": ("uint16", [1, 2, 3], [3.0], "float64", "sequence_lengths"),
 }
 
@@ -89,7 +91,7 @@ def test_refused_before_anything_is_written(tmp_path, case):
             writer.add_document(tokens, lengths)
         assert_explains(caught.value, str(tmp_path / "a"))
         assert found in caught.value.found
-        assert caught.value.place == f"document 1, {place}"
+        assert caught.value.place == f"in the call after 1 documents, {place}"
         writer.add_document([2, 3], [1, 1])
     assert read_all(tmp_path / "a") == [[1], [2], [3]]
     assert verify_dataset(tmp_path / "a", full=True).ok
@@ -97,8 +99,10 @@ def test_refused_before_anything_is_written(tmp_path, case):
 
 def test_sequences_of_all_documents_must_be_accounted_for(tmp_path):
     with IndexedDatasetWriter(tmp_path / "a", "uint16") as writer:
-        with pytest.raises(IndexedDatasetError, match="sequences_per_document: found a sum of 3, expected 2"):
+        with pytest.raises(IndexedDatasetError, match=r"sequences_per_document\[0\]: found 3, expected 0 to 2"):
             writer.add_documents([1, 2, 3], [1, 2], [3])
+        with pytest.raises(IndexedDatasetError, match="sequences_per_document: found a sum of 4, expected 2"):
+            writer.add_documents([1, 2, 3], [1, 2], [2, 2])
         with pytest.raises(IndexedDatasetError, match=r"sequences_per_document\[0\]: found -1"):
             writer.add_documents([1, 2, 3], [1, 2], [-1, 3])
 
@@ -113,13 +117,17 @@ def test_modes_are_for_all_sequences_or_for_none(tmp_path):
             writer.add_document([1], [1], modes=[1, 1])
         with pytest.raises(IndexedDatasetError, match=r"modes\[0\]: found 200"):
             writer.add_document([1], [1], modes=[200])
+    with IndexedDatasetWriter(tmp_path / "c", "uint16") as writer:
+        with pytest.raises(IndexedDatasetError, match=r"modes\[0\]: found 200"):
+            writer.add_document([1], [1], modes=[200])
+        writer.add_document([1], [1])  # what was refused has decided nothing
     with IndexedDatasetWriter(tmp_path / "b", "uint16") as writer:
         writer.add_document([1], [1])
         with pytest.raises(IndexedDatasetError, match="found modes"):
             writer.add_document([1], [1], modes=[1])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "uint32", "uint64", "bool"])
+@pytest.mark.parametrize("dtype", ["float32", "uint32", "uint64", "bool", "nonsense"])
 def test_types_without_a_code_are_refused(tmp_path, dtype):
     with pytest.raises(IndexedDatasetError) as caught:
         IndexedDatasetWriter(tmp_path / "a", dtype)
@@ -168,7 +176,7 @@ def test_a_new_dataset_replaces_the_old_one(tmp_path):
 
 def test_one_writer_at_a_time(tmp_path):
     first = IndexedDatasetWriter(tmp_path / "a", "uint16")
-    with pytest.raises(IndexedDatasetError, match="lock of another process") as caught:
+    with pytest.raises(IndexedDatasetError, match="lock of another writer") as caught:
         IndexedDatasetWriter(tmp_path / "a", "uint16")
     assert_explains(caught.value)
     first.add_document([1], [1])
@@ -186,8 +194,8 @@ def test_leftovers_of_a_killed_writer_are_cleared(tmp_path):
 
 
 def test_an_unfinished_write_is_named_by_the_reader(tmp_path):
-    (tmp_path / "a.idx.partial").touch()
-    with pytest.raises(IndexedDatasetError, match="has not finished: run it again"):
+    (tmp_path / "a.writing").touch()
+    with pytest.raises(IndexedDatasetError, match="has not finished: wait for it, or run it again"):
         IndexedDataset(tmp_path / "a")
 
 
@@ -213,37 +221,7 @@ def test_file_systems_without_locks(tmp_path, monkeypatch):
     assert leftovers(tmp_path) == []
 
 
-def test_object_stores_get_the_index_last_and_in_one_put(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    store = fsspec.filesystem("memory")
-    events = []
-    original = type(store).put_file
-
-    def recording(self, source, target, **options):
-        events.append((os.path.splitext(target)[1], sorted(os.path.basename(path) for path in self.find("/bucket"))))
-        return original(self, source, target, **options)
-
-    monkeypatch.setattr(type(store), "put_file", recording)
-    store.pipe_file("/bucket/corpus.idx", b"an older dataset")
-    try:
-        write_dataset("memory://bucket/corpus", [[[1, 2], [3]]])
-        assert events == [
-            (".bin", []),
-            (".json", ["corpus.bin"]),
-            (".idx", ["corpus.bin", "corpus.json"]),
-        ]
-        for extension in ("bin", "idx", "json"):
-            store.get_file(f"/bucket/corpus.{extension}", str(tmp_path / f"copy.{extension}"))
-    finally:
-        store.rm("/bucket", recursive=True)
-    assert read_all(tmp_path / "copy") == [[1, 2], [3]]
-    assert verify_dataset(tmp_path / "copy", full=True).ok
-    assert not [name for name in os.listdir(tmp_path) if "staging" in name]
-
-
 def test_sidecar_says_what_was_written(tmp_path):
-    from preprocess.indexed.sidecar import InputFile, TokenizerInfo
-
     with IndexedDatasetWriter(tmp_path / "a", "int32") as writer:
         writer.add_document([1, 2, 3], [2, 1])
         writer.tokenizer = TokenizerInfo("wp", "0" * 64, 30)
@@ -256,3 +234,102 @@ def test_sidecar_says_what_was_written(tmp_path):
     assert facts["inputs"] == [{"name": "corpus.jsonl", "bytes": 12, "sha256": "1" * 64}]
     assert facts["bin"][0]["bytes"] == 12
     assert set(facts["versions"]) == {"maskgen", "numpy", "python"}
+
+
+def test_a_writer_does_not_go_on_after_a_failed_write(tmp_path, monkeypatch):
+    """Half a document may lie on the disk: only a fresh start can be right."""
+    before = contents(write_dataset(tmp_path / "a", [[[9]]]))
+    monkeypatch.setattr(writer_module, "BUFFER", 64)
+    real, failures = os.write, [1]
+
+    def full_once(descriptor, data):
+        if failures and len(data) > 500:
+            failures.pop()
+            real(descriptor, bytes(data)[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full_once)
+    writer = IndexedDatasetWriter(tmp_path / "a", "uint16")
+    with pytest.raises(IndexedDatasetError, match="No space left"):
+        writer.add_document(list(range(1000)), [1000])
+    for go_on in (lambda: writer.add_document([1], [1]), writer.commit, writer.commit):
+        with pytest.raises(IndexedDatasetError, match="start the dataset again"):
+            go_on()
+    writer.discard()
+    assert contents(tmp_path / "a") == before
+    assert leftovers(tmp_path) == []
+
+
+def test_a_failed_commit_is_not_repeated(tmp_path, monkeypatch):
+    writer = IndexedDatasetWriter(tmp_path / "a", "uint16")
+    writer.add_document([1, 2, 3], [3])
+
+    def broken(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(IndexedDatasetError, match="Input/output error"):
+        writer.commit()
+    monkeypatch.undo()
+    with pytest.raises(IndexedDatasetError, match="start the dataset again"):
+        writer.commit()
+    writer.discard()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", [b'{"text": "raw"}\n' * 99, b"", b"[1, 2]"])
+def test_a_raw_corpus_of_the_same_name_is_not_replaced(tmp_path, content):
+    (tmp_path / "corpus.json").write_bytes(content)
+    with pytest.raises(IndexedDatasetError, match="no sidecar of a dataset") as caught:
+        IndexedDatasetWriter(tmp_path / "corpus", "uint16")
+    assert_explains(caught.value, "corpus.json")
+    assert os.listdir(tmp_path) == ["corpus.json"]
+    assert (tmp_path / "corpus.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("extension", ["bin", "json"])
+def test_a_folder_in_the_way_is_noticed_before_the_old_dataset_is_touched(tmp_path, extension):
+    write_dataset(tmp_path / "a", [[[1]]])
+    os.unlink(tmp_path / f"a.{extension}")
+    os.mkdir(tmp_path / f"a.{extension}")
+    with pytest.raises(IndexedDatasetError, match="a folder of that name"):
+        IndexedDatasetWriter(tmp_path / "a", "uint16")
+    assert os.path.exists(tmp_path / "a.idx")
+
+
+@pytest.mark.parametrize("prefix", ["", "folder/", "nul\0byte"])
+def test_prefixes_that_name_nothing(tmp_path, monkeypatch, prefix):
+    monkeypatch.chdir(tmp_path)
+    for use in (IndexedDataset, lambda name: IndexedDatasetWriter(name, "uint16"), verify_dataset):
+        with pytest.raises(IndexedDatasetError) as caught:
+            use(prefix)
+        assert_explains(caught.value)
+
+
+def test_names_of_all_kinds(tmp_path):
+    for number, name in enumerate([b"bytes", b"\xff\xfe not utf-8", "späß 文".encode(), b"with.dots.json"]):
+        prefix = os.fsencode(tmp_path) + b"/" + name
+        with IndexedDatasetWriter(prefix, "uint16") as writer:
+            writer.add_document([number], [1])
+            writer.inputs.append(InputFile(os.fsdecode(name), 1, "a" * 64))
+        assert IndexedDataset(prefix)[0].tolist() == [number]
+        assert verify_dataset(prefix, full=True).ok
+
+
+def test_arrays_of_all_kinds(tmp_path):
+    wide = np.arange(20, dtype=">u2")
+    with IndexedDatasetWriter(tmp_path / "a", "uint16") as writer:
+        writer.add_document(wide, [20])
+        writer.add_document(wide.astype(np.uint16)[::-2], np.array([10], np.uint8))
+        writer.add_document(range(3), (3,))
+        writer.add_document(np.array([True]).astype(np.int8), [np.uint64(1)])
+    assert read_all(tmp_path / "a") == [list(range(20)), list(range(19, 0, -2)), [0, 1, 2], [1]]
+
+
+def test_numbers_and_paths_of_numpy_and_pathlib_in_settings(tmp_path):
+    with IndexedDatasetWriter(tmp_path / "a", "uint16") as writer:
+        writer.settings = {"n": np.int64(3), "path": tmp_path, "x": np.float32(0.5)}
+    assert read_sidecar(str(tmp_path / "a")).settings == {"n": 3, "path": str(tmp_path), "x": 0.5}
+    with pytest.raises(IndexedDatasetError, match="64 hexadecimal digits"):
+        InputFile("a", 1, "ABC")

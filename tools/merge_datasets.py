@@ -27,7 +27,7 @@ def main() -> int:
         if arguments.multimodal:
             require_modes(prefixes)
         merge_datasets(prefixes, arguments.output_prefix, progress=True)
-        print(f"merged {len(prefixes)} datasets: {IndexedDataset(arguments.output_prefix)!r}")
+        print(f"merged {len(prefixes)} datasets into {arguments.output_prefix}")
     except (MaskgenError, OSError) as error:
         print(f"merge_datasets.py: error: {error}", file=sys.stderr)
         return 2
@@ -40,6 +40,8 @@ def datasets_in(folder: str, output_prefix: str) -> list[str]:
     for name in os.listdir(folder):
         stem, extension = os.path.splitext(name)
         prefix = os.path.join(folder, stem)
+        if extension == ".writing" and os.path.realpath(prefix) != os.path.realpath(output_prefix):
+            raise MaskgenError(f"{prefix}: its writer has not finished; run that again, or remove {prefix}.*")
         if extension in (".bin", ".idx") and os.path.realpath(prefix) != os.path.realpath(output_prefix):
             stems.setdefault(prefix, set()).add(extension)
     if not stems:

@@ -1,7 +1,6 @@
 """Concatenate indexed datasets, in the order given, into one. Documents and modes are kept; memory stays constant."""
 
 import argparse
-import os
 
 EXAMPLES = """\
   maskgen merge part-0_text_document part-1_text_document --output-prefix corpus_text_document
@@ -22,13 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Merge and say what came out."""
     from preprocess import IndexedDataset, IndexedDatasetError, merge_datasets
+    from preprocess.indexed.object_store import dataset_exists
 
     prefixes = list(arguments.prefixes)
     if arguments.from_file:
-        with open(arguments.from_file, encoding="utf-8") as file:
+        with open(arguments.from_file, encoding="utf-8", errors="surrogateescape") as file:
             prefixes += [line.rstrip("\r\n") for line in file if line.strip()]
-    output = arguments.output_prefix
-    if os.path.lexists(f"{output}.idx") and not arguments.overwrite:
+    output = arguments.output_prefix.removesuffix(".idx").removesuffix(".bin")
+    if dataset_exists(output) and not arguments.overwrite:
         remedy = "add --overwrite to replace it, or choose another prefix"
         raise IndexedDatasetError(f"{output}.idx", "output", "a finished dataset", "a free name", remedy)
     merge_datasets(prefixes, output, widen=arguments.widen, progress=not arguments.quiet)

@@ -17,10 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of ``maskgen verify``."""
     parser.add_argument("prefixes", nargs="+", metavar="PREFIX", help="datasets, with or without .bin or .idx")
     parser.add_argument("--full", action="store_true", help="also read all tokens")
-    parser.add_argument("--vocab-size", type=int, metavar="N", help="ids must be below N (implies --full)")
-    parser.add_argument("--tokenizer", metavar="PATH", help="take the vocabulary size from this tokenizer")
+    vocabulary = parser.add_mutually_exclusive_group()
+    vocabulary.add_argument("--vocab-size", type=_positive, metavar="N", help="ids must be below N (implies --full)")
+    vocabulary.add_argument("--tokenizer", metavar="PATH", help="take N from this tokenizer")
     parser.add_argument("--json", action="store_true", help="one JSON object a dataset instead of lines")
     parser.add_argument("--quiet", action="store_true", help="only findings, no progress")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a vocabulary size")
+    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,9 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     vocabulary_size = arguments.vocab_size
     if vocabulary_size is None and arguments.tokenizer:
-        from maskgen.decoding import load_decoder
+        from maskgen.decoding import load_decoder, vocabulary_size_of
 
-        vocabulary_size = load_decoder(arguments.tokenizer).get_vocab_size()
+        vocabulary_size = vocabulary_size_of(load_decoder(arguments.tokenizer))
     bad = 0
     for prefix in arguments.prefixes:
         report = verify_dataset(

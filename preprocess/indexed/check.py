@@ -26,16 +26,17 @@ def check_index(path: str, raw: RawBytes, layout: IndexLayout, bin_size: int) ->
 
 def _check_sequences(path: str, raw: RawBytes, layout: IndexLayout, bin_size: int) -> None:
     itemsize = layout.dtype.itemsize
-    lengths = np.empty(CHUNK, LENGTH)
-    pointers = np.empty(CHUNK, POINTER)
-    ends = np.empty(CHUNK, POINTER)
+    room = min(CHUNK, layout.sequences)  # small datasets come by the thousand: touch no more memory than they need
+    lengths = np.empty(room, LENGTH)
+    pointers = np.empty(room, POINTER)
+    ends = np.empty(room, POINTER)
     end = 0
     for first in range(0, layout.sequences, CHUNK):
         count = min(CHUNK, layout.sequences - first)
         length, pointer, stop = lengths[:count], pointers[:count], ends[:count]
         _copy(raw, layout.lengths_offset + first * LENGTH.itemsize, length)
         _copy(raw, layout.pointers_offset + first * POINTER.itemsize, pointer)
-        np.multiply(length, itemsize, out=stop)
+        np.multiply(length, itemsize, out=stop, dtype=POINTER)  # the type matters: int32 products would wrap
         np.add(stop, pointer, out=stop)
         if length.min() < 0 or pointer[0] != end or not np.array_equal(stop[:-1], pointer[1:]):
             raise _first_bad_sequence(path, first, length, pointer, itemsize, end, bin_size)
@@ -47,7 +48,7 @@ def _check_sequences(path: str, raw: RawBytes, layout: IndexLayout, bin_size: in
 
 
 def _check_boundaries(path: str, raw: RawBytes, layout: IndexLayout) -> None:
-    boundaries = np.empty(CHUNK, BOUNDARY)
+    boundaries = np.empty(min(CHUNK, layout.boundaries), BOUNDARY)
     last = 0
     for first in range(0, layout.boundaries, CHUNK):
         boundary = boundaries[: min(CHUNK, layout.boundaries - first)]

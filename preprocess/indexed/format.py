@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.errors import IndexedDatasetError
+from preprocess.errors import IndexedDatasetError, os_failure
 
 if sys.byteorder != "little":
     raise ImportError("indexed datasets are little-endian files and are mapped as they are; this machine is big-endian")
@@ -80,9 +80,18 @@ def sidecar_path(prefix: str) -> str:
     return f"{prefix}.json"
 
 
-def dataset_prefix(path: str | os.PathLike[str]) -> str:
+def plain_prefix(path: str | bytes | os.PathLike[str]) -> str:
+    """`path` as a string that the operating system can take."""
+    prefix = os.fsdecode(path)
+    if "\0" in prefix or not os.path.basename(prefix):
+        found = f"{prefix!r}"
+        raise IndexedDatasetError(found, "prefix", found, "a name without NUL, not empty", "check the prefix")
+    return prefix
+
+
+def dataset_prefix(path: str | bytes | os.PathLike[str]) -> str:
     """The prefix that `path` means: itself, or without its ``.bin`` or ``.idx`` when it names one of the two files."""
-    prefix = os.fspath(path)
+    prefix = plain_prefix(path)
     stem, extension = os.path.splitext(prefix)
     if extension in (".bin", ".idx") and not os.path.lexists(idx_path(prefix)) and os.path.lexists(idx_path(stem)):
         return stem
@@ -181,9 +190,9 @@ def stat_regular_file(path: str) -> os.stat_result:
         remedy = "check the path; a dataset is named by its prefix, without .bin or .idx"
         if os.path.islink(path):
             remedy = f"mend the symbolic link, which points to {os.readlink(path)!r}"
-        elif os.path.lexists(f"{path}.partial"):
-            remedy = "the program that was writing it has not finished: run it again"
-        raise IndexedDatasetError(path, "file", error.strerror or str(error), "a readable file", remedy) from None
+        elif os.path.lexists(f"{os.path.splitext(path)[0]}.writing"):
+            remedy = "the program that was writing it has not finished: wait for it, or run it again"
+        raise os_failure(path, "open it", error, remedy) from None
     if not stat.S_ISREG(status.st_mode):
         kind = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}.get(
             stat.S_IFMT(status.st_mode), "a device"

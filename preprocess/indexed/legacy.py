@@ -45,11 +45,9 @@ def parse_legacy_header(path: str, header: bytes, file_size: int) -> IndexLayout
     return IndexLayout(dtype, items, boundaries, has_modes=False)
 
 
-def read_legacy_index(path: str, layout: IndexLayout) -> npt.NDArray[np.uint8]:
-    """The legacy index at `path` as the bytes of a current one, held in memory (12 bytes a sequence)."""
-    with open(path, "rb") as file:
-        file.seek(LEGACY_HEADER.size)
-        values = np.frombuffer(file.read(), np.int64)
+def modernised(path: str, legacy: npt.NDArray[np.uint8], layout: IndexLayout) -> npt.NDArray[np.uint8]:
+    """The bytes of a legacy index as those of a current one, held in memory (12 bytes a sequence)."""
+    values = legacy[LEGACY_HEADER.size :].view(np.int64)
     items = layout.sequences
     dim_offsets, data_offsets = values[: items + 1], values[items + 1 : 2 * items + 2]
     sizes, boundaries = values[2 * items + 2 : 3 * items + 2], values[3 * items + 2 :]

@@ -8,6 +8,7 @@ and the new index is streamed from the inputs' indices.
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,19 @@ from preprocess.indexed.format import (
     BOUNDARY,
     LENGTH,
     MODE,
+    REWRITE,
     IndexLayout,
     TokenDType,
     bin_path,
     dataset_prefix,
     idx_path,
+    plain_prefix,
     sidecar_path,
 )
 from preprocess.indexed.index_file import IndexFile, load_index, open_index
-from preprocess.indexed.partial import COPY_CHUNK, PartFile, PartialDataset
-from preprocess.indexed.sidecar import REMEDY, InputFile, Part, Sidecar, library_versions, read_sidecar
+from preprocess.indexed.partial import PartFile, PartialDataset
+from preprocess.indexed.parts import read_parts
+from preprocess.indexed.sidecar import REMEDY, InputFile, Part, Sidecar, describe_files, library_versions, read_sidecar
 from preprocess.indexed.writer import CHUNK, write_index
 
 
@@ -44,15 +48,18 @@ def merge_datasets(
     Token types must be the same; with `widen` the result takes the smallest type that holds all of them.
     A dataset that existed at `output_prefix` is replaced.
     """
-    output = os.fspath(output_prefix)
+    if isinstance(prefixes, (str, bytes, os.PathLike)):
+        raise TypeError(f"prefixes is {prefixes!r}; it must be a list of prefixes")
+    output = plain_prefix(output_prefix)
     names = [dataset_prefix(prefix) for prefix in prefixes]
     _refuse_repeats(names, output)
     indices = [open_index(name) for name in names]
     layout = _merged_layout(names, indices, widen)
     partial = PartialDataset(output)
     try:
-        copying_only = all(index.layout.dtype == layout.dtype for index in indices)
+        copying_only = all(index.layout.dtype == layout.dtype for index in indices if index.tokens)
         out = partial.create("bin", digest=not copying_only)
+        tokens = sum(index.tokens for index in indices)
         total = sum(index.bin_size for index in indices)
         with tqdm(total=total, unit="B", unit_scale=True, desc="merge", disable=None if progress else True) as bar:
             described = []
@@ -71,7 +78,7 @@ def merge_datasets(
             boundaries=lambda: _boundaries(indices),
             modes=lambda: _modes(indices),
         )
-        sidecar = _merged_sidecar(described, layout, parts, idx, output)
+        sidecar = _merged_sidecar(described, layout, tokens, parts, idx, output)
         partial.create("json").append(sidecar.to_json())
         partial.commit()
     except BaseException:
@@ -95,24 +102,25 @@ def _refuse_repeats(names: list[str], output: str) -> None:
 
 
 def _merged_layout(names: list[str], indices: list[IndexFile], widen: bool) -> IndexLayout:
-    dtype: TokenDType = np.result_type(*{index.layout.dtype for index in indices})
-    filled = [(name, index) for name, index in zip(names, indices, strict=True) if index.layout.sequences]
-    for name, index in zip(names, indices, strict=True):
-        if index.layout.dtype != indices[0].layout.dtype and not widen:
-            found, expected = str(index.layout.dtype), f"{indices[0].layout.dtype}, as in {idx_path(names[0])}"
+    pairs = list(zip(names, indices, strict=True))
+    filled = [pair for pair in pairs if pair[1].layout.sequences]  # one without sequences fits to everything
+    first_name, first = (filled or pairs)[0]
+    dtype: TokenDType = np.result_type(*{index.layout.dtype for _, index in filled or pairs})
+    for name, index in filled:
+        if index.layout.dtype != first.layout.dtype and not widen:
+            found, expected = str(index.layout.dtype), f"{first.layout.dtype}, as in {idx_path(first_name)}"
             remedy = f"merge with --widen (widen=True) for a dataset of {dtype}"
             raise IndexedDatasetError(idx_path(name), "dtype", found, expected, remedy)
-    for name, index in filled:
-        if index.layout.has_modes != filled[0][1].layout.has_modes:
+        if index.layout.has_modes != first.layout.has_modes:
             found = "modes" if index.layout.has_modes else "no modes"
-            expected = f"the same as in {idx_path(filled[0][0])}"
+            expected = f"the same as in {idx_path(first_name)}"
             remedy = "merge multimodal datasets apart from others"
             raise IndexedDatasetError(idx_path(name), "modes", found, expected, remedy)
     return IndexLayout(
         dtype,
         sequences=sum(index.layout.sequences for index in indices),
         boundaries=1 + sum(index.layout.documents for index in indices),
-        has_modes=bool(filled) and filled[0][1].layout.has_modes,
+        has_modes=bool(filled) and first.layout.has_modes,
     )
 
 
@@ -120,37 +128,33 @@ def _append(out: PartFile, name: str, index: IndexFile, dtype: TokenDType) -> Si
     """Check one input and append its tokens; returns its sidecar, made here when it has none."""
     raw = load_index(index)
     idx = Part(index.identity[3], hashlib.sha256(raw.data).hexdigest())
+    from_files = describe_files(index, idx)
     sidecar = read_sidecar(name)
-    if sidecar is not None and (sidecar.idx != idx or sidecar.bin_size != index.bin_size):
-        found = f"digest {sidecar.idx.sha256[:12]}… of .idx and {sidecar.bin_size} bytes of .bin"
-        expected = f"digest {idx.sha256[:12]}… and {index.bin_size} bytes"
-        raise IndexedDatasetError(sidecar_path(name), "digest", found, expected, REMEDY)
-    digest = None if sidecar is not None else hashlib.sha256()
-    if index.layout.dtype == dtype:
-        out.append_file(bin_path(name), index.bin_size, digest)
+    for place, said, is_so in sidecar.contradictions(from_files) if sidecar is not None else []:
+        raise IndexedDatasetError(sidecar_path(name), place, str(said), f"{is_so}, as in its dataset", REMEDY)
+    parts = sidecar.bin if sidecar is not None else from_files.bin
+    digests: list[str] = []
+
+    def on_digest(number: int, sha256: str) -> None:
+        digests.append(sha256)
+        if sidecar is not None and sha256 != parts[number].sha256:
+            found, expected = f"sha256 {sha256}", f"{parts[number].sha256}, as in {sidecar_path(name)}"
+            raise IndexedDatasetError(bin_path(name), f"part {number}", found, expected, REWRITE)
+
+    if index.layout.dtype != dtype:
+        for data in read_parts(bin_path(name), [part.bytes for part in parts], on_digest):
+            out.append(np.frombuffer(data, index.layout.dtype).astype(dtype).data)
+    elif sidecar is not None:
+        out.append_file(bin_path(name), index.bin_size)
     else:
-        _append_widened(out, bin_path(name), index.layout.dtype, dtype)
+        out.append_file(bin_path(name), index.bin_size, on_digest)
     if sidecar is None:
-        sidecar = Sidecar(
-            dtype=str(index.layout.dtype),
-            documents=index.layout.documents,
-            sequences=index.layout.sequences,
-            tokens=index.bin_size // index.layout.dtype.itemsize,
-            has_modes=index.layout.has_modes,
-            bin=[Part(index.bin_size, digest.hexdigest())] if digest is not None else [],
-            idx=idx,
-        )
+        sidecar = replace(from_files, bin=[Part(index.bin_size, sha256) for sha256 in digests])
     return sidecar
 
 
-def _append_widened(out: PartFile, source: str, narrow: TokenDType, wide: TokenDType) -> None:
-    with open(source, "rb") as file:
-        while data := file.read(COPY_CHUNK):
-            out.append(np.frombuffer(data, narrow).astype(wide).data)
-
-
 def _merged_sidecar(
-    described: list[Sidecar], layout: IndexLayout, parts: list[Part], idx: PartFile, output: str
+    described: list[Sidecar], layout: IndexLayout, tokens: int, parts: list[Part], idx: PartFile, output: str
 ) -> Sidecar:
     tokenizers = {sidecar.tokenizer.sha256: sidecar.tokenizer for sidecar in described if sidecar.tokenizer}
     if len(tokenizers) > 1:
@@ -162,7 +166,7 @@ def _merged_sidecar(
         dtype=str(layout.dtype),
         documents=layout.documents,
         sequences=layout.sequences,
-        tokens=sum(sidecar.tokens for sidecar in described),
+        tokens=tokens,
         has_modes=layout.has_modes,
         bin=parts,
         idx=Part(idx.bytes, idx.hexdigest()),

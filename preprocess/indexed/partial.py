@@ -5,22 +5,24 @@ away an older index, renames ``.bin`` and ``.json``, and renames ``.idx`` last: 
 complete ``.bin``, whenever the process or the machine stops. A lock on ``PREFIX.writing`` keeps a second writer out;
 it ends with the process that holds it, and the next writer clears what a dead one left behind.
 
-A prefix such as ``s3://bucket/corpus`` is written to a local staging folder first (below TMPDIR) and then sent there,
-the ``.idx`` last, as one PUT.
+For a prefix such as ``s3://bucket/corpus`` all of that happens in a local folder; then object_store.py sends it there.
 """
 
 import errno
 import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from typing import Protocol
 
-from preprocess.errors import IndexedDatasetError
+from preprocess.errors import IndexedDatasetError, os_failure
+from preprocess.indexed.format import plain_prefix
+from preprocess.indexed.object_store import PUBLISHED, ObjectStore, is_url
+from preprocess.indexed.parts import read_parts
+from preprocess.indexed.sidecar import is_sidecar
 
-PUBLISHED = ("bin", "json", "idx")  # in the order of their renames
 SPOOLS = ("lengths", "boundaries", "modes")
 # What copy_file_range and sendfile answer on file systems that cannot: then bytes go through this process.
 CANNOT_COPY_IN_KERNEL = (
@@ -32,7 +34,6 @@ CANNOT_COPY_IN_KERNEL = (
     errno.ENOTSOCK,
     errno.EPERM,
 )
-COPY_CHUNK = 8 << 20
 
 
 class Digest(Protocol):
@@ -57,7 +58,7 @@ class PartFile:
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """Write all of `data` at the end."""
-        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        view = memoryview(data).cast("B") if len(data) else memoryview(b"")  # nothing cannot be cast
         if self._digest is not None:
             self._digest.update(view)
         with _explained(self.path, f"write {len(view)} bytes at byte {self.bytes}"):
@@ -66,27 +67,23 @@ class PartFile:
                 self.bytes += written
                 view = view[written:]
 
-    def append_file(self, source: str, size: int, digest: Digest | None = None) -> None:
+    def append_file(self, source: str, size: int, on_digest: Callable[[int, str], None] | None = None) -> None:
         """Append the `size` bytes of another file: inside the kernel where the system can and nothing is digested."""
-        with open(source, "rb", buffering=0) as file:
-            copied = 0
-            if self._digest is None and digest is None:
-                with _explained(self.path, f"append {source}"):
-                    copied = _copy_in_kernel(file.fileno(), self._file.fileno(), size)
-                self.bytes += copied
-                file.seek(copied)
-            while copied < size:
-                data = file.read(min(COPY_CHUNK, size - copied))
-                if not data:
-                    found, remedy = (
-                        f"{copied} bytes",
-                        "it was cut while it was read: run the same command again",
-                    )
-                    raise IndexedDatasetError(source, "size", found, f"{size}", remedy)
-                if digest is not None:
-                    digest.update(data)
-                self.append(data)
-                copied += len(data)
+        copied = 0
+        if self._digest is None and on_digest is None:
+            copied = self._append_in_kernel(source, size)
+        if copied < size:
+            skipped = 0
+            for data in read_parts(source, [size], on_digest):
+                fresh = memoryview(data)[max(0, copied - skipped) :]  # what the kernel has not already brought
+                skipped += len(data)
+                self.append(fresh)
+
+    def _append_in_kernel(self, source: str, size: int) -> int:
+        with _explained(self.path, f"append {source}"), open(source, "rb", buffering=0) as file:
+            copied = _copy_in_kernel(file.fileno(), self._file.fileno(), size)
+        self.bytes += copied
+        return copied
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """What was written so far, from the start, `size` bytes at a time."""
@@ -112,18 +109,20 @@ class PartFile:
 class PartialDataset:
     """All temporary files of one dataset under `prefix`, the lock on it, and its commit."""
 
-    def __init__(self, prefix: str) -> None:
-        self.target = prefix
-        self.prefix = _staging_prefix(prefix) if is_url(prefix) else prefix
+    def __init__(self, prefix: str | bytes | os.PathLike[str]) -> None:
+        self.target = plain_prefix(prefix)
+        self._store = ObjectStore(self.target) if is_url(self.target) else None
+        self.prefix = self.target if self._store is None else self._store.staging_prefix()
         self._folder = os.path.dirname(os.path.abspath(self.prefix))
         with _explained(self._folder, "create the folder"):
             os.makedirs(self._folder, exist_ok=True)
+        self._refuse_to_replace_what_is_not_ours()
         self._files: dict[str, PartFile] = {}
         self._lock = _lock(f"{self.prefix}.writing")
         try:
             self._remove_partials()
         except IndexedDatasetError:
-            self._release()
+            self.discard()
             raise
 
     def create(self, kind: str, *, digest: bool = False) -> PartFile:
@@ -133,7 +132,10 @@ class PartialDataset:
         return part
 
     def commit(self) -> None:
-        """Make the dataset exist: all of it or, when anything stops this, nothing."""
+        """Make the dataset exist: all of it or, when anything stops this, none of it.
+
+        An older one under the same prefix is taken away first, just before the renames.
+        """
         for kind in PUBLISHED:
             self._files[kind].flush_to_disk()
         with _explained(self.target, "replace the dataset"):
@@ -144,27 +146,36 @@ class PartialDataset:
                     self._flush_folder()  # the others' names are on disk before the index gets its own
                 os.replace(self._partial_path(kind), f"{self.prefix}.{kind}")
             self._flush_folder()
-        if self.target != self.prefix:
-            _upload(self.prefix, self.target)
-        self._release()
+        if self._store is not None:
+            self._store.upload(self.prefix)
+            for kind in PUBLISHED:
+                _remove(f"{self.prefix}.{kind}")
+        self.discard()
 
     def discard(self) -> None:
-        """Leave nothing behind; an older dataset under the same prefix stays as it was."""
-        self._release()
-
-    def _release(self) -> None:
+        """Remove all temporary files and let go of the lock."""
+        if self._lock.closed:
+            return
         for part in self._files.values():
             part.close()
         self._files.clear()
         self._remove_partials()
-        if self.target != self.prefix:
-            for kind in PUBLISHED:
-                _remove(f"{self.prefix}.{kind}")
         _remove(f"{self.prefix}.writing")
-        os.close(self._lock)
-        if self.target != self.prefix:
-            with suppress(OSError):  # another writer with the same target may be waiting in it
+        self._lock.close()
+        if self._store is not None:
+            with suppress(OSError):  # a complete dataset that could not be sent stays there
                 os.rmdir(self._folder)
+
+    def _refuse_to_replace_what_is_not_ours(self) -> None:
+        for kind in PUBLISHED:
+            path = f"{self.prefix}.{kind}"
+            if os.path.isdir(path):
+                found, remedy = "a folder of that name", "choose another output prefix"
+                raise IndexedDatasetError(path, "output", found, "a free name or a file to replace", remedy)
+        path = f"{self.prefix}.json"
+        if os.path.lexists(path) and not is_sidecar(path):  # raw corpora are often called PREFIX.json
+            found, remedy = "a file that is no sidecar of a dataset", "choose another output prefix, or move that file"
+            raise IndexedDatasetError(path, "output", found, "a free name or an older sidecar", remedy)
 
     def _partial_path(self, kind: str) -> str:
         return f"{self.prefix}.{kind}.partial"
@@ -181,53 +192,27 @@ class PartialDataset:
             os.close(descriptor)
 
 
-def is_url(prefix: str) -> bool:
-    """Whether a prefix names an object store and not a local file."""
-    return "://" in prefix
-
-
-def _staging_prefix(url: str) -> str:
-    # The same name for the same target, so that the next run finds and clears what a killed one left.
-    name = hashlib.sha256(url.encode()).hexdigest()[:24]
-    return os.path.join(tempfile.gettempdir(), f"maskgen-staging-{name}", os.path.basename(url) or "dataset")
-
-
-def _upload(staged: str, url: str) -> None:
-    try:
-        import fsspec
-    except ImportError:
-        found, remedy = "no fsspec package", 'install it: pip install "maskgen[cloud]"'
-        raise IndexedDatasetError(url, "object store", found, "fsspec, which sends files there", remedy) from None
-    filesystem, path = fsspec.core.url_to_fs(url)
-    with _explained(url, "send the dataset"):
-        if filesystem.exists(f"{path}.idx"):
-            filesystem.rm(f"{path}.idx")
-        for kind in PUBLISHED:
-            filesystem.put_file(f"{staged}.{kind}", f"{path}.{kind}")
-
-
-def _lock(path: str) -> int:
+def _lock(path: str) -> FileIO:
     """An exclusive lock on `path`, held until the descriptor closes or the process ends."""
     while True:
         with _explained(path, "create it"):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = FileIO(path, "a")
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(descriptor)
-            found, remedy = "a lock of another process", "wait for it, or choose another output prefix"
+            file.close()
+            found = "the lock of another writer, or of a process that one has started"
+            remedy = "wait for it or end it, or choose another output prefix"
             raise IndexedDatasetError(path, "lock", found, "one writer at a time", remedy) from None
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
-                os.close(descriptor)
-                raise
-            return descriptor  # a file system without locks: one writer at a time is then the user's promise
-        try:
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                return descriptor
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)  # its holder finished and removed the name between our open and our lock: try again
+            if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                return file  # a file system without locks: one writer at a time is then the user's promise
+            file.close()
+            raise os_failure(path, "lock it", error, "check the file system") from error
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()  # its holder finished and removed the name between our open and our lock: try again
 
 
 def _copy_in_kernel(source: int, target: int, size: int) -> int:
@@ -265,9 +250,4 @@ def _explained(path: str, attempt: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            remedy = "make room there and run the same command again: nothing incomplete was left under the final names"
-        else:
-            remedy = "check that the folder exists and may be written to"
-        raise IndexedDatasetError(path, attempt, reason, "success", remedy) from error
+        raise os_failure(path, attempt, error, "check that the folder exists and may be written to") from error

@@ -5,6 +5,7 @@ The first access maps both files and checks the whole index; from then on ``ds[i
 the map alive, so they outlive the dataset. A pickled dataset is a few hundred bytes; its copy maps the files anew.
 """
 
+import operator
 import os
 import weakref
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ import numpy.typing as npt
 
 from preprocess import _native
 from preprocess.errors import IndexedDatasetError
-from preprocess.indexed.format import BOUNDARY, LENGTH, MODE, POINTER, TokenDType, bin_path, dataset_prefix
-from preprocess.indexed.index_file import IndexFile, load_index, map_unchanged, open_index
+from preprocess.indexed.format import BOUNDARY, LENGTH, MODE, POINTER, TokenDType, dataset_prefix
+from preprocess.indexed.index_file import IndexFile, load_index, map_tokens, open_index
 
 Tokens = npt.NDArray[Any]
 
@@ -64,9 +65,9 @@ class IndexedDataset:
 
     def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
         """Tokens ``offset`` to ``offset + length`` of one sequence, to its end by default; never a neighbour's."""
-        sequence = self[index]
-        if length is None:
-            length = len(sequence) - offset
+        sequence = self[operator.index(index)]
+        offset = operator.index(offset)  # Python's integers, since numpy's wrap around in the sum below
+        length = len(sequence) - offset if length is None else operator.index(length)
         if offset < 0 or length < 0 or offset + length > len(sequence):
             raise IndexError(
                 f"sequence {index} of {self.prefix} has {len(sequence)} tokens: "
@@ -114,8 +115,7 @@ class IndexedDataset:
         layout = self._index.layout
         raw = load_index(self._index)
         if self._index.bin_size:
-            file_map = map_unchanged(bin_path(self.prefix), size=self._index.bin_size)
-            tokens = np.frombuffer(memoryview(file_map), self.dtype)
+            tokens = np.frombuffer(memoryview(map_tokens(self._index)), self.dtype)
         else:  # nothing to map
             tokens = np.empty(0, self.dtype)
             tokens.flags.writeable = False
@@ -137,6 +137,7 @@ class IndexedDataset:
             "prefix": os.path.abspath(self.prefix),
             "index": self._index,
             "checked": self._index.is_checked,
+            "host": os.uname().nodename,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -148,7 +149,11 @@ class IndexedDataset:
             found = f"{len(self)} sequences in {self._index.bin_size} bytes"
             expected = f"{before.layout.sequences} in {before.bin_size}, as when this dataset was pickled"
             raise IndexedDatasetError(self._index.path, "header", found, expected, "open the dataset anew")
-        if state["checked"] and self._index.identity == before.identity:
+        same_files = (self._index.identity, self._index.bin_identity) == (before.identity, before.bin_identity)
+        if not same_files and state["host"] == os.uname().nodename:  # another host may have a copy of its own
+            found, expected = "files that were replaced since this dataset was pickled", "the same files"
+            raise IndexedDatasetError(self._index.path, "file", found, expected, "open the dataset anew")
+        if state["checked"] and same_files:
             self._index.mark_checked()
 
     def __repr__(self) -> str:
@@ -157,10 +162,10 @@ class IndexedDataset:
 
 
 def _raise_for_lost_pages() -> None:
-    """Runs in the main thread right after a read met a page that its file no longer has (somebody cut the file).
+    """Runs in the main thread soon after a read met a page that its file no longer has (somebody cut the file).
 
     Every mapped dataset lets go of its maps, so that the next access to a damaged one maps and checks it again and
-    fails there too; undamaged ones come back by themselves.
+    fails there too; undamaged ones come back by themselves. Other threads learn of it by lost_page_count().
     """
     for dataset in list(_mapped):
         _mapped.discard(dataset)

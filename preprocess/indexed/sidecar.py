@@ -17,14 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.errors import IndexedDatasetError
+from preprocess.errors import IndexedDatasetError, os_failure
 from preprocess.indexed.format import sidecar_path, stat_regular_file
+from preprocess.indexed.index_file import IndexFile
 
 FORMAT = "maskgen-sidecar"
 VERSION = 1
 LARGEST = 256 << 20  # bytes: two million parts; anything larger is not one of ours
+LARGEST_COUNT = (1 << 63) - 1
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-REMEDY = "delete it if another program has rewritten the dataset, or make the dataset again"
+REMEDY = "move it away if another program has rewritten the dataset, or make the dataset again"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class InputFile:
     bytes: int
     sha256: str
 
+    def __post_init__(self) -> None:
+        _must_be_digest(self.name, self.sha256)
+
 
 @dataclass(frozen=True)
 class TokenizerInfo:
@@ -51,6 +56,9 @@ class TokenizerInfo:
     name: str
     sha256: str
     vocabulary_size: int
+
+    def __post_init__(self) -> None:
+        _must_be_digest(self.name, self.sha256)
 
 
 @dataclass
@@ -81,10 +89,33 @@ class Sidecar:
         statement = json.dumps({"bin": parts, "idx": [self.idx.bytes, self.idx.sha256]}, separators=(",", ":"))
         return hashlib.sha256(statement.encode()).hexdigest()
 
+    def contradictions(self, files: "Sidecar") -> list[tuple[str, object, object]]:
+        """(place, what this sidecar says, what `files`, made from the dataset itself, says), where they differ."""
+        mine, theirs = asdict(self), asdict(files)
+        names = ("dtype", "documents", "sequences", "tokens", "has_modes", "idx")
+        pairs = [(name, mine[name], theirs[name]) for name in names]
+        pairs.append(("bin", f"{self.bin_size} bytes", f"{files.bin_size} bytes"))
+        odd = sum(part.bytes % np.dtype(files.dtype).itemsize > 0 for part in self.bin)
+        pairs.append(("bin", f"{odd} parts that end inside a token", "0 parts that end inside a token"))
+        return [(place, said, is_so) for place, said, is_so in pairs if said != is_so]
+
     def to_json(self) -> bytes:
-        """The file's content: sorted, readable, and the same bytes for the same facts."""
+        """The file's content: readable, the format's name first, and the same bytes for the same facts."""
         facts = {"format": FORMAT, "version": VERSION, "digest": self.digest, **asdict(self)}
-        return (json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        return (json.dumps(facts, indent=1, allow_nan=False, default=_plain) + "\n").encode("ascii")
+
+
+def describe_files(index: IndexFile, idx: Part) -> Sidecar:
+    """What the files of a dataset say about themselves, as a sidecar; its one part of ``.bin`` has no digest yet."""
+    return Sidecar(
+        dtype=str(index.layout.dtype),
+        documents=index.layout.documents,
+        sequences=index.layout.sequences,
+        tokens=index.tokens,
+        has_modes=index.layout.has_modes,
+        bin=[Part(index.bin_size, "")] if index.bin_size else [],
+        idx=idx,
+    )
 
 
 def library_versions() -> dict[str, str]:
@@ -96,10 +127,21 @@ def library_versions() -> dict[str, str]:
     return {"maskgen": own, "numpy": np.__version__, "python": platform.python_version()}
 
 
+def is_sidecar(path: str) -> bool:
+    """Whether the file at `path` starts as a sidecar does. Others have good reasons to be called PREFIX.json."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return f'"{FORMAT}"'.encode() in file.read(100)
+    except OSError as error:
+        raise os_failure(path, "open it", error, "check the disk and the network") from None
+
+
 def read_sidecar(prefix: str) -> Sidecar | None:
     """The sidecar of the dataset at `prefix`, or None where there is none; a damaged one is an error."""
     path = sidecar_path(prefix)
-    if not os.path.lexists(path):
+    if not is_sidecar(path):
         return None
     size = stat_regular_file(path).st_size
     if size > LARGEST:
@@ -112,7 +154,7 @@ def read_sidecar(prefix: str) -> Sidecar | None:
         found = str(error).split(":")[0] if isinstance(error, ValueError) else "nesting without end"
         raise IndexedDatasetError(path, place, found, "a JSON object", REMEDY) from None
     except OSError as error:
-        raise IndexedDatasetError(path, "file", str(error.strerror), "a readable file", REMEDY) from None
+        raise os_failure(path, "read it", error, "check the disk and the network") from None
     return _parse(path, facts)
 
 
@@ -175,8 +217,9 @@ class _Entry:
 
     def count(self, key: str) -> int:
         value = self.value(key, int)
-        if isinstance(value, bool) or value < 0:
-            raise IndexedDatasetError(self._path, self._place + key, str(value), "a count", REMEDY)
+        if isinstance(value, bool) or not 0 <= value <= LARGEST_COUNT:
+            found = str(value) if abs(value) <= LARGEST_COUNT else f"a number of {value.bit_length()} bits"
+            raise IndexedDatasetError(self._path, self._place + key, found, "a count", REMEDY)
         return int(value)
 
     def digest(self, key: str) -> str:
@@ -184,3 +227,18 @@ class _Entry:
         if not SHA256.match(value):
             raise IndexedDatasetError(self._path, self._place + key, f"{value!r:.80}", "64 hexadecimal digits", REMEDY)
         return value
+
+
+def _must_be_digest(name: str, sha256: str) -> None:
+    if not SHA256.match(sha256):
+        remedy = "hashlib.sha256(...).hexdigest() gives one"
+        raise IndexedDatasetError(name, "sha256", f"{sha256!r:.80}", "64 hexadecimal digits", remedy)
+
+
+def _plain(value: object) -> object:
+    """What json cannot write by itself: numpy's scalars, and paths."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} {value!r:.60} cannot be written to a sidecar")

@@ -6,19 +6,20 @@ Data flow: the index is checked as a reader does it, then compared with the side
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from preprocess.errors import IndexedDatasetError
 from preprocess.indexed.check import RawBytes, check_index
-from preprocess.indexed.format import REWRITE, bin_path, dataset_prefix, idx_path, sidecar_path
+from preprocess.indexed.format import REWRITE, bin_path, dataset_prefix, sidecar_path
 from preprocess.indexed.index_file import IndexFile, load_index, open_index
-from preprocess.indexed.partial import COPY_CHUNK
-from preprocess.indexed.sidecar import Sidecar, read_sidecar
+from preprocess.indexed.parts import read_parts
+from preprocess.indexed.sidecar import Part, Sidecar, describe_files, read_sidecar
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class VerifyReport:
     sequences: int | None = None
     tokens: int | None = None
     digest: str | None = None
+    vocabulary_size: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -83,12 +85,17 @@ def verify_dataset(
     report.checked.append("index")
     report.documents, report.sequences = index.layout.documents, index.layout.sequences
     report.tokens = index.bin_size // index.layout.dtype.itemsize
-    if sidecar is not None:
-        _compare_with_sidecar(report, index, raw, sidecar)
-    elif not os.path.lexists(sidecar_path(report.prefix)):
-        report.not_checked.append(f"digests (there is no {sidecar_path(report.prefix)})")
+    parts: list[Part] = []
+    if sidecar is not None and _compare_with_sidecar(report, index, raw, sidecar):
+        parts = sidecar.bin
+    elif sidecar is None and report.ok:
+        why = "is no sidecar" if os.path.lexists(sidecar_path(report.prefix)) else "does not exist"
+        report.not_checked.append(f"digests ({sidecar_path(report.prefix)} {why})")
     if full:
-        _read_tokens(report, index, raw, sidecar, vocabulary_size, progress)
+        tokenizer = sidecar.tokenizer if sidecar is not None else None
+        known = tokenizer.vocabulary_size if tokenizer is not None else None
+        report.vocabulary_size = vocabulary_size if vocabulary_size is not None else known
+        _noting(report, lambda: _read_tokens(report, index, raw, parts, progress))
     return report
 
 
@@ -100,87 +107,64 @@ def _noting(report: VerifyReport, step: Callable[[], T]) -> T | None:
         return None
 
 
-def _compare_with_sidecar(report: VerifyReport, index: IndexFile, raw: RawBytes, sidecar: Sidecar) -> None:
-    layout = index.layout
-    facts = {
-        "dtype": (sidecar.dtype, str(layout.dtype)),
-        "documents": (sidecar.documents, layout.documents),
-        "sequences": (sidecar.sequences, layout.sequences),
-        "tokens": (sidecar.tokens, report.tokens),
-        "has_modes": (sidecar.has_modes, layout.has_modes),
-        "idx.bytes": (sidecar.idx.bytes, index.identity[3]),
-        "idx.sha256": (sidecar.idx.sha256, hashlib.sha256(raw.data).hexdigest()),
-        "bin": (f"{sidecar.bin_size} bytes", f"{index.bin_size} bytes"),
-    }
-    for place, (said, is_so) in facts.items():
-        if said != is_so:
-            path = idx_path(report.prefix)
-            expected = f"{said}, as {sidecar_path(report.prefix)} says"
-            report.findings.append(IndexedDatasetError(path, place, str(is_so), expected, REWRITE))
+def _compare_with_sidecar(report: VerifyReport, index: IndexFile, raw: RawBytes, sidecar: Sidecar) -> bool:
+    """Note what the sidecar says and the files do not; False when the digests of ``.bin`` cannot be compared."""
+    idx = Part(index.identity[3], hashlib.sha256(raw.data).hexdigest())
+    differences = sidecar.contradictions(describe_files(index, idx))
+    for place, said, is_so in differences:
+        expected = f"{said}, as {sidecar_path(report.prefix)} says"
+        report.findings.append(IndexedDatasetError(index.path, place, str(is_so), expected, REWRITE))
     report.checked.append("sidecar")
     report.digest = sidecar.digest
+    return "bin" not in {place for place, _, _ in differences}
 
 
-def _read_tokens(
-    report: VerifyReport,
-    index: IndexFile,
-    raw: RawBytes,
-    sidecar: Sidecar | None,
-    vocabulary_size: int | None,
-    progress: bool,
-) -> None:
-    if vocabulary_size is None and sidecar is not None and sidecar.tokenizer is not None:
-        vocabulary_size = sidecar.tokenizer.vocabulary_size
+def _read_tokens(report: VerifyReport, index: IndexFile, raw: RawBytes, parts: list[Part], progress: bool) -> None:
+    """Read all tokens once, for the digests of `parts` and the range of ids."""
     path = bin_path(report.prefix)
-    parts = sidecar.bin if sidecar is not None and sidecar.bin_size == index.bin_size else []
-    outside, first_outside = 0, (0, 0)
-    position = 0
-    with (
-        open(path, "rb", buffering=0) as file,
-        tqdm(total=index.bin_size, unit="B", unit_scale=True, desc="verify", disable=None if progress else True) as bar,
-    ):
-        for part_number, part_size in enumerate([part.bytes for part in parts] or [index.bin_size]):
-            digest = hashlib.sha256()
-            for data in _chunks(file, part_size):
-                digest.update(data)
-                if vocabulary_size is not None:
-                    tokens = np.frombuffer(data, index.layout.dtype)
-                    if tokens.size and (tokens.max() >= vocabulary_size or tokens.min() < 0):
-                        bad = np.flatnonzero((tokens >= vocabulary_size) | (tokens < 0))
-                        if not outside:
-                            where = position // index.layout.dtype.itemsize + int(bad[0])
-                            first_outside = (where, int(tokens[bad[0]]))
-                        outside += bad.size
-                position += len(data)
-                bar.update(len(data))
-            if parts and digest.hexdigest() != parts[part_number].sha256:
-                place = f"bytes {position - part_size} to {position} (part {part_number})"
-                found, expected = (
-                    f"sha256 {digest.hexdigest()}",
-                    f"{parts[part_number].sha256}, as the sidecar says",
-                )
-                report.findings.append(IndexedDatasetError(path, place, found, expected, REWRITE))
+    sizes = [part.bytes for part in parts] or [index.bin_size]
+
+    def on_digest(number: int, sha256: str) -> None:
+        if parts and sha256 != parts[number].sha256:
+            start = sum(sizes[:number])
+            place = f"bytes {start} to {start + sizes[number]} (part {number})"
+            found, expected = f"sha256 {sha256}", f"{parts[number].sha256}, as the sidecar says"
+            report.findings.append(IndexedDatasetError(path, place, found, expected, REWRITE))
+
+    outside = _Outside(report.vocabulary_size)
+    disabled = None if progress else True
+    with tqdm(total=index.bin_size, unit="B", unit_scale=True, desc="verify", disable=disabled) as bar:
+        for data in read_parts(path, sizes, on_digest):
+            outside.look_at(np.frombuffer(data, index.layout.dtype))
+            bar.update(len(data))
     if parts:
         report.checked.append("digests")
-    if vocabulary_size is None:
+    if report.vocabulary_size is None:
         report.not_checked.append("range of ids (give the vocabulary size or a tokenizer)")
         return
     report.checked.append("range of ids")
-    if outside:
-        where, token = first_outside
-        place = _place_of_token(index, raw, where)
-        found = f"id {token}" + (f" (and {outside - 1} more outside)" if outside > 1 else "")
+    if outside.count:
+        found = f"id {outside.first_id}" + (f" (and {outside.count - 1} more outside)" if outside.count > 1 else "")
+        place, expected = _place_of_token(index, raw, outside.first_at), f"0 to {report.vocabulary_size - 1}"
         remedy = "the dataset was made with another tokenizer, or is damaged"
-        report.findings.append(IndexedDatasetError(path, place, found, f"0 to {vocabulary_size - 1}", remedy))
+        report.findings.append(IndexedDatasetError(path, place, found, expected, remedy))
 
 
-def _chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
-    while size:
-        data = file.read(min(size, COPY_CHUNK))
-        if not data:
-            return
-        size -= len(data)
-        yield data
+class _Outside:
+    """Counts the ids outside of a vocabulary, and remembers the first."""
+
+    def __init__(self, vocabulary_size: int | None) -> None:
+        self.count, self.first_at, self.first_id = 0, 0, 0
+        self._limit = vocabulary_size
+        self._seen = 0
+
+    def look_at(self, tokens: npt.NDArray[Any]) -> None:
+        if self._limit is not None and (tokens.max() >= self._limit or tokens.min() < 0):
+            bad = np.flatnonzero((tokens >= self._limit) | (tokens < 0))
+            if not self.count:
+                self.first_at, self.first_id = self._seen + int(bad[0]), int(tokens[bad[0]])
+            self.count += bad.size
+        self._seen += tokens.size
 
 
 def _place_of_token(index: IndexFile, raw: RawBytes, token: int) -> str:

@@ -22,6 +22,7 @@ from preprocess.indexed.format import (
     POINTER,
     IndexLayout,
     TokenDType,
+    plain_prefix,
 )
 from preprocess.indexed.partial import SPOOLS, PartFile, PartialDataset
 from preprocess.indexed.sidecar import InputFile, Part, Sidecar, TokenizerInfo, library_versions
@@ -42,8 +43,8 @@ class IndexedDatasetWriter:
     and may be set until the block ends.
     """
 
-    def __init__(self, prefix: str | os.PathLike[str], dtype: npt.DTypeLike) -> None:
-        self.prefix = os.fspath(prefix)
+    def __init__(self, prefix: str | bytes | os.PathLike[str], dtype: npt.DTypeLike) -> None:
+        self.prefix = plain_prefix(prefix)
         self.dtype = checked_dtype(self.prefix, dtype)
         self.documents = 0
         self.sequences = 0
@@ -52,6 +53,7 @@ class IndexedDatasetWriter:
         self.settings: dict[str, Any] = {}
         self.inputs: list[InputFile] = []
         self._has_modes: bool | None = None  # unknown until the first sequence
+        self._torn = False  # whether a write began and did not end: then the files no longer agree
         partial = PartialDataset(self.prefix)
         self._partial: PartialDataset | None = partial
         try:
@@ -66,7 +68,7 @@ class IndexedDatasetWriter:
         self, tokens: npt.ArrayLike, sequence_lengths: npt.ArrayLike, modes: npt.ArrayLike | None = None
     ) -> None:
         """One document: all its tokens, how they divide into sequences, and a mode for each in multimodal datasets."""
-        lengths = np.asarray(sequence_lengths)
+        lengths = self._integers("sequence_lengths", sequence_lengths, LENGTH, (0, np.iinfo(LENGTH).max))
         self.add_documents(tokens, lengths, [lengths.size], modes)
 
     def add_documents(
@@ -79,16 +81,21 @@ class IndexedDatasetWriter:
         """Many documents in one call. All of it is checked before any of it is written."""
         if self._partial is None:
             raise ValueError(f"the writer of {self.prefix} is closed")
+        self._refuse_if_torn()
         tokens = self._integers("tokens", flat_tokens, self.dtype)
-        lengths = self._integers("sequence_lengths", sequence_lengths, LENGTH, smallest=0)
-        counts = self._integers("sequences_per_document", sequences_per_document, BOUNDARY, smallest=0)
+        lengths = self._integers("sequence_lengths", sequence_lengths, LENGTH, (0, np.iinfo(LENGTH).max))
+        counts = self._integers("sequences_per_document", sequences_per_document, BOUNDARY, (0, lengths.size))
         self._must_sum("sequence_lengths", lengths, tokens.size, "tokens")
         self._must_sum("sequences_per_document", counts, lengths.size, "sequences")
-        if lengths.size:
-            self._must_have_modes(modes is not None)
         mode_values = self._integers("modes", [] if modes is None else modes, MODE)
         if modes is not None and mode_values.size != lengths.size:
             raise self._refusal("modes", f"{mode_values.size} modes", f"one for each of the {lengths.size} sequences")
+        if lengths.size and self._has_modes not in (None, modes is not None):
+            found = "no modes" if modes is None else "modes"
+            raise self._refusal("modes", found, "modes for all sequences of a dataset or for none")
+        self._torn = True
+        if lengths.size:
+            self._has_modes = modes is not None
         self._bin.append(tokens)
         self._lengths.append(lengths)
         self._boundaries.append(self.sequences + np.cumsum(counts))
@@ -96,12 +103,15 @@ class IndexedDatasetWriter:
         self.tokens += tokens.size
         self.sequences += lengths.size
         self.documents += counts.size
+        self._torn = False
 
     def commit(self) -> None:
         """Finish: the dataset exists when this returns. Leaving the ``with`` block does it."""
         partial = self._partial
         if partial is None:
             return
+        self._refuse_if_torn()
+        self._torn = True
         for spool in (self._bin, self._lengths, self._boundaries, self._modes):
             spool.flush()
         has_modes = bool(self._has_modes)
@@ -132,7 +142,7 @@ class IndexedDatasetWriter:
         self._partial = None
 
     def discard(self) -> None:
-        """Give up: nothing stays behind, and a dataset that existed under the prefix stays as it was."""
+        """Give up: no temporary file stays behind, and an older dataset stays as it was unless commit had begun."""
         if self._partial is not None:
             self._partial.discard()
             self._partial = None
@@ -149,22 +159,26 @@ class IndexedDatasetWriter:
         finally:
             self.discard()
 
-    def _integers(self, name: str, values: npt.ArrayLike, dtype: TokenDType, smallest: int | None = None) -> Any:
+    def _integers(
+        self, name: str, values: npt.ArrayLike, dtype: TokenDType, limits: tuple[int, int] | None = None
+    ) -> Any:
         """`values` as a one-dimensional array of `dtype`, or a refusal that names the first value that does not fit."""
-        array = np.asarray(values)
+        try:
+            array = np.asarray(values)
+        except ValueError as error:
+            raise self._refusal(name, f"no array ({error})", "one dimension") from None
         if array.size == 0:
             return np.empty(0, dtype)
         if array.ndim != 1:
             raise self._refusal(name, f"{array.ndim} dimensions", "one dimension")
         if array.dtype.kind not in "iu":
             raise self._refusal(name, f"values of type {array.dtype}", "integers")
-        if array.dtype == dtype and smallest is None:
+        if array.dtype == dtype and limits is None:
             return np.ascontiguousarray(array)
-        limits = np.iinfo(dtype)
-        low, high = limits.min if smallest is None else smallest, limits.max
+        low, high = limits or (np.iinfo(dtype).min, np.iinfo(dtype).max)
         if int(array.min()) < low or int(array.max()) > high:
             where = int(np.argmax((array < low) | (array > high)))
-            raise self._refusal(f"{name}[{where}]", str(array[where]), f"{low} to {high}, the range here ({dtype})")
+            raise self._refusal(f"{name}[{where}]", str(array[where]), f"{low} to {high}")
         return np.ascontiguousarray(array, dtype)
 
     def _must_sum(self, name: str, counts: npt.NDArray[Any], total: int, what: str) -> None:
@@ -172,18 +186,18 @@ class IndexedDatasetWriter:
         if found != total:
             raise self._refusal(name, f"a sum of {found}", f"{total}, the number of {what}")
 
-    def _must_have_modes(self, given: bool) -> None:
-        if self._has_modes is None:
-            self._has_modes = given
-        elif self._has_modes != given:
-            found = "modes" if given else "no modes"
-            raise self._refusal("modes", found, "modes for all sequences of a dataset or for none")
+    def _refuse_if_torn(self) -> None:
+        if self._torn:
+            found, remedy = "an earlier write that failed half way", "discard this writer and start the dataset again"
+            raise IndexedDatasetError(self.prefix, f"after {self.documents} documents", found, "none", remedy)
 
     def _refusal(self, place: str, found: str, expected: str) -> IndexedDatasetError:
         remedy = "nothing of this call was written"
         if place.startswith("tokens["):
             remedy += "; token_dtype(vocabulary_size) gives a dtype that holds every id"
-        return IndexedDatasetError(self.prefix, f"document {self.documents}, {place}", found, expected, remedy)
+        return IndexedDatasetError(
+            self.prefix, f"in the call after {self.documents} documents, {place}", found, expected, remedy
+        )
 
 
 class _Buffered:
@@ -209,10 +223,15 @@ class _Buffered:
 
 def checked_dtype(prefix: str, dtype: npt.DTypeLike) -> TokenDType:
     """`dtype` as one that the format has a code for."""
-    known = np.dtype(dtype)
-    if known not in CODE_OF_DTYPE:
+    try:
+        known: TokenDType | None = np.dtype(dtype)
+    except TypeError:
+        known = None
+    if known is None or known not in CODE_OF_DTYPE:
         expected = ", ".join(str(each) for each in CODE_OF_DTYPE)
-        raise IndexedDatasetError(prefix, "dtype", str(known), expected, "token_dtype(vocabulary_size) chooses one")
+        raise IndexedDatasetError(
+            prefix, "dtype", str(known or dtype), expected, "token_dtype(vocabulary_size) chooses one"
+        )
     return known
 
 
