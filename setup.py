@@ -39,7 +39,13 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
 
 setup(
     ext_modules=[
-        extension("preprocess._native", ["preprocess_module.cpp", "file_map.cpp"]),
+        extension(
+            "preprocess._native",
+            [
+                "preprocess_module.cpp", "file_map.cpp", "wordpiece_binding.cpp", "text_batch.cpp", "wordpiece.cpp",
+                "wordpiece_model.cpp", "learned_text.cpp", "piece_trie.cpp", "utf8.cpp",
+            ],
+        ),
         extension("maskgen._native", ["maskgen_module.cpp", "rng.cpp"]),
     ],
     cmdclass={"build_ext": build_ext},

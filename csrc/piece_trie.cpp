@@ -1,0 +1,86 @@
+#include "piece_trie.hpp"
+
+#include <algorithm>
+
+namespace {
+
+// The two tries hang below one root by these first bytes.
+constexpr char kOpening = 1;
+constexpr char kContinuing = 2;
+constexpr std::size_t kBytes = 256;
+
+}  // namespace
+
+PieceTrie::PieceTrie(const std::vector<Entry>& opening, const std::vector<Entry>& continuing) {
+    std::vector<Entry> entries;
+    entries.reserve(opening.size() + continuing.size());
+    for (const Entry& entry : opening) {
+        if (!entry.first.empty()) entries.emplace_back(kOpening + entry.first, entry.second);
+    }
+    for (const Entry& entry : continuing) {
+        if (!entry.first.empty()) entries.emplace_back(kContinuing + entry.first, entry.second);
+    }
+    std::sort(entries.begin(), entries.end());
+
+    nodes_.resize(2 * kBytes);
+    nodes_[0].parent = 0;
+    std::vector<Range> pending{{0, 0, entries.size(), 0}};
+    std::vector<Range> children;
+    std::vector<unsigned char> bytes;
+    for (std::size_t next = 0; next < pending.size(); ++next) {
+        const Range range = pending[next];
+        children.clear();
+        bytes.clear();
+        for (std::size_t i = range.first; i < range.last; ++i) {
+            const std::string& piece = entries[i].first;
+            if (piece.size() == range.depth) {
+                nodes_[range.state].id = entries[i].second;
+                continue;
+            }
+            const auto byte = static_cast<unsigned char>(piece[range.depth]);
+            if (bytes.empty() || bytes.back() != byte) {
+                bytes.push_back(byte);
+                children.push_back({0, i, i, range.depth + 1});
+            }
+            children.back().last = i + 1;
+        }
+        if (bytes.empty()) continue;
+        const std::uint32_t base = find_base(bytes);
+        nodes_[range.state].base = base;
+        for (std::size_t i = 0; i < bytes.size(); ++i) {
+            children[i].state = base + bytes[i];
+            nodes_[children[i].state].parent = range.state;
+            pending.push_back(children[i]);
+        }
+    }
+    if (!entries.empty()) {
+        opening_root_ = step(0, kOpening);
+        continuing_root_ = step(0, kContinuing);
+    }
+    // Without any such piece the root is a state of its own that has no children, never state 0, whose children
+    // are the two roots.
+    for (std::uint32_t* root : {&opening_root_, &continuing_root_}) {
+        if (*root != 0) continue;
+        nodes_.resize(nodes_.size() + 1);
+        *root = static_cast<std::uint32_t>(nodes_.size() - 1);
+        nodes_[*root].parent = *root;
+    }
+    nodes_.resize(nodes_.size() + kBytes);  // step() reads up to base + 255
+}
+
+std::uint32_t PieceTrie::find_base(const std::vector<unsigned char>& bytes) {
+    while (first_free_ < nodes_.size() && nodes_[first_free_].parent != kFree) ++first_free_;
+    // Bases start at 1, so that no child is state 0. Single children go into the first gap; the search for a larger
+    // family gives up on gaps that are nearly full after a while, which keeps building linear in practice.
+    std::uint32_t candidate = first_free_ > bytes[0] ? first_free_ - bytes[0] : 1;
+    if (bytes.size() > 1 && nodes_.size() > first_free_ + 64 * kBytes) {
+        candidate = std::max(candidate, static_cast<std::uint32_t>(nodes_.size() - 64 * kBytes));
+    }
+    for (;; ++candidate) {
+        if (candidate + kBytes > nodes_.size()) nodes_.resize(nodes_.size() + nodes_.size() / 4 + kBytes);
+        const bool fits = std::all_of(bytes.begin(), bytes.end(), [&](unsigned char byte) {
+            return nodes_[candidate + byte].parent == kFree;
+        });
+        if (fits) return candidate;
+    }
+}

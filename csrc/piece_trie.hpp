@@ -1,0 +1,48 @@
+// A vocabulary as a byte trie in two arrays, for the longest-match-first walk of WordPiece.
+//
+// Two tries share the arrays: pieces that may open a word, and pieces that may continue one (stored without the
+// continuing prefix). A step is one add and one compare; 30,000 pieces take about 1 MB.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+class PieceTrie {
+public:
+    using Entry = std::pair<std::string, std::int32_t>;
+
+    // `opening` and `continuing` map pieces to ids (>= 0); empty pieces are ignored, since nothing can match them.
+    PieceTrie(const std::vector<Entry>& opening, const std::vector<Entry>& continuing);
+
+    std::uint32_t opening_root() const { return opening_root_; }
+    std::uint32_t continuing_root() const { return continuing_root_; }
+
+    // The state after `byte`, or 0.
+    std::uint32_t step(std::uint32_t state, unsigned char byte) const {
+        const std::uint32_t next = nodes_[state].base + byte;
+        return nodes_[next].parent == state ? next : 0;
+    }
+    // The id of the piece that ends here, or -1.
+    std::int32_t id(std::uint32_t state) const { return nodes_[state].id; }
+
+private:
+    struct Node {
+        std::uint32_t base = 0;
+        std::uint32_t parent = kFree;
+        std::int32_t id = -1;
+    };
+    struct Range {
+        std::uint32_t state;
+        std::size_t first, last, depth;
+    };
+    static constexpr std::uint32_t kFree = 0xffffffffu;
+
+    std::uint32_t find_base(const std::vector<unsigned char>& bytes);
+
+    std::vector<Node> nodes_;
+    std::uint32_t first_free_ = 1;
+    std::uint32_t opening_root_ = 0;
+    std::uint32_t continuing_root_ = 0;
+};
