@@ -45,7 +45,11 @@ public:
         return static_cast<unsigned>(__builtin_ctz(~static_cast<unsigned>(_mm_movemask_epi8(word))));
     }
 
-    // The first `length` bytes, zeros behind them.
+    // The first `length` bytes (1 to 8), zeros behind them.
+    std::uint64_t short_key(unsigned length) const {
+        return static_cast<std::uint64_t>(_mm_cvtsi128_si64(bytes_)) & ~std::uint64_t{0} >> (64 - 8 * length);
+    }
+    // The first `length` bytes (0 to 16), zeros behind them.
     Key16 key(unsigned length) const {
         alignas(16) static const unsigned char ones_then_zeros[32] = {255, 255, 255, 255, 255, 255, 255, 255,
                                                                       255, 255, 255, 255, 255, 255, 255, 255};
@@ -69,6 +73,11 @@ public:
         unsigned length = 0;
         while (length < 16 && is_word_byte(bytes_[length])) ++length;
         return length;
+    }
+    std::uint64_t short_key(unsigned length) const {
+        std::uint64_t key = 0;
+        std::memcpy(&key, bytes_, length);
+        return key;
     }
     Key16 key(unsigned length) const {
         unsigned char kept[16] = {};

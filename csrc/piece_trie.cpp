@@ -69,18 +69,20 @@ PieceTrie::PieceTrie(const std::vector<Entry>& opening, const std::vector<Entry>
 }
 
 std::uint32_t PieceTrie::find_base(const std::vector<unsigned char>& bytes) {
-    while (first_free_ < nodes_.size() && nodes_[first_free_].parent != kFree) ++first_free_;
-    // Bases start at 1, so that no child is state 0. Single children go into the first gap; the search for a larger
-    // family gives up on gaps that are nearly full after a while, which keeps building linear in practice.
-    std::uint32_t candidate = first_free_ > bytes[0] ? first_free_ - bytes[0] : 1;
-    if (bytes.size() > 1 && nodes_.size() > first_free_ + 64 * kBytes) {
-        candidate = std::max(candidate, static_cast<std::uint32_t>(nodes_.size() - 64 * kBytes));
-    }
-    for (;; ++candidate) {
+    constexpr int kPatience = 256;
+    const bool single = bytes.size() == 1;
+    std::uint32_t& from = single ? first_free_ : crowded_until_;
+    while (from < nodes_.size() && nodes_[from].parent != kFree) ++from;
+    // Bases are never 0, so that no child is state 0. A single child takes the first gap. A larger family looks only
+    // behind what earlier families found crowded, or building would take seconds.
+    std::uint32_t candidate = from - bytes[0];
+    for (int tries = 0;; ++candidate, ++tries) {
         if (candidate + kBytes > nodes_.size()) nodes_.resize(nodes_.size() + nodes_.size() / 4 + kBytes);
         const bool fits = std::all_of(bytes.begin(), bytes.end(), [&](unsigned char byte) {
             return nodes_[candidate + byte].parent == kFree;
         });
-        if (fits) return candidate;
+        if (!fits) continue;
+        if (!single && tries > kPatience) crowded_until_ = candidate + bytes[0];
+        return candidate;
     }
 }

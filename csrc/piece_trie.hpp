@@ -42,7 +42,8 @@ private:
     std::uint32_t find_base(const std::vector<unsigned char>& bytes);
 
     std::vector<Node> nodes_;
-    std::uint32_t first_free_ = 1;
+    std::uint32_t first_free_ = 256;  // so that any byte can be subtracted
+    std::uint32_t crowded_until_ = 256;
     std::uint32_t opening_root_ = 0;
     std::uint32_t continuing_root_ = 0;
 };

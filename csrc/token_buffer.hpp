@@ -7,6 +7,8 @@
 #include <memory>
 #include <new>
 
+#include "huge_pages.hpp"
+
 class TokenBuffer {
 public:
     std::int32_t* data() const { return data_.get(); }
@@ -36,18 +38,16 @@ public:
     }
 
 private:
-    struct Release {
-        void operator()(std::int32_t* memory) const { std::free(memory); }
-    };
     void resize_memory(std::size_t capacity) {
         void* moved = std::realloc(data_.get(), capacity * sizeof(std::int32_t));
         if (moved == nullptr) throw std::bad_alloc();
         (void)data_.release();
         data_.reset(static_cast<std::int32_t*>(moved));
+        prefer_huge_pages(moved, capacity * sizeof(std::int32_t));
         capacity_ = capacity;
     }
 
-    std::unique_ptr<std::int32_t, Release> data_;
+    std::unique_ptr<std::int32_t, FreeMemory> data_;
     std::size_t size_ = 0;
     std::size_t capacity_ = 0;
 };

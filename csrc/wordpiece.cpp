@@ -44,6 +44,9 @@ WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* en
     const std::uint8_t* kinds = (kJson ? model_.json_kinds_ : model_.kinds_).data();
     const auto kind_at = [&](const char* cursor) { return kinds[static_cast<unsigned char>(*cursor)]; };
     const auto room = [&](const char* cursor) { return static_cast<std::size_t>(end - cursor) + kSlack; };
+    const auto ends_word = [&](const char* last) {
+        return last == end || kind_at(last) <= Model::kEscape || (kind_at(last) == Model::kChinese && !joins(last, end));
+    };
     Window window;
     const char* cursor = begin;
     // Room is made once: boundaries and memo entries give no more ids than they have bytes.
@@ -65,49 +68,40 @@ WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* en
         if (kind == Model::kWord) {
             const ByteBlock block = window(cursor, end);
             const unsigned length = block.word_length();
-            if (length < 16) {
-                cursor += length;
-                if (cursor == end || kind_at(cursor) <= Model::kEscape ||
-                    (kind_at(cursor) == Model::kChinese && !joins(cursor, end))) {
-                    const ShortEntry::Key key{{block.key(length)}};
-                    if (const ShortEntry* entry = short_memo_.find(key)) {
-                        static_assert(sizeof(entry->ids) == 12, "ids and count are copied at once");
-                        std::memcpy(ids, entry->ids, 16);
-                        ids += entry->count;
+            cursor += length;
+            if (length <= TinyMemo::kBytes) {
+                if (ends_word(cursor)) {
+                    const std::int32_t* found = tiny_memo_.find(block.short_key(length));
+                    if (found != nullptr && found[0] != TinyMemo::kElsewhere) {
+                        std::memcpy(ids, found, 8);
+                        ids += (found[0] >= 0) + (found[1] >= 0);
                         continue;
                     }
-                    const LongEntry::Key long_key{{block.key(length), {0, 0}}};
-                    if (const LongEntry* entry = long_memo_.find(long_key)) {
-                        std::memcpy(ids, entry->ids, 32);
-                        ids += entry->count;
+                    if (!look_up(word, cursor, block.key(length), {0, 0}, found != nullptr)) return kNeedsReference;
+                    goto emit;
+                }
+            } else if (length < 16) {
+                if (ends_word(cursor)) {
+                    const ShortMemo::Entry* found = short_memo_.find({{block.key(length)}});
+                    if (found != nullptr && found->count != ShortMemo::kElsewhere) {
+                        std::memcpy(ids, found->ids, 16);
+                        ids += found->count;
                         continue;
                     }
-                    if (!resolve(word, cursor)) return kNeedsReference;
-                    if (ids_.size() <= length) {
-                        if (ids_.size() <= ShortEntry::kIds) {
-                            short_memo_.insert(key, ids_.data(), static_cast<int>(ids_.size()));
-                        } else if (ids_.size() <= LongEntry::kIds) {
-                            long_memo_.insert(long_key, ids_.data(), static_cast<int>(ids_.size()));
-                        }
-                    }
+                    if (!look_up(word, cursor, block.key(length), {0, 0}, found != nullptr)) return kNeedsReference;
                     goto emit;
                 }
             } else {
-                const ByteBlock second = window(cursor + 16, end);
+                const ByteBlock second = window(cursor, end);
                 const unsigned more = second.word_length();
-                cursor += 16 + more;
-                if (more < 16 && (cursor == end || kind_at(cursor) <= Model::kEscape ||
-                                  (kind_at(cursor) == Model::kChinese && !joins(cursor, end)))) {
-                    const LongEntry::Key key{{block.key(16), second.key(more)}};
-                    if (const LongEntry* entry = long_memo_.find(key)) {
-                        std::memcpy(ids, entry->ids, 32);
-                        ids += entry->count;
+                cursor += more;
+                if (more < 16 && ends_word(cursor)) {
+                    if (const LongMemo::Entry* found = long_memo_.find({{block.key(16), second.key(more)}})) {
+                        std::memcpy(ids, found->ids, 32);
+                        ids += found->count;
                         continue;
                     }
-                    if (!resolve(word, cursor)) return kNeedsReference;
-                    if (ids_.size() <= LongEntry::kIds) {
-                        long_memo_.insert(key, ids_.data(), static_cast<int>(ids_.size()));
-                    }
+                    if (!look_up(word, cursor, block.key(16), second.key(more), false)) return kNeedsReference;
                     goto emit;
                 }
             }
@@ -154,6 +148,32 @@ WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* en
     }
     out.set_end(ids);
     return kDone;
+}
+
+// A word may have more ids than the table for its length has room for. Then that table says so, and the ids stand in
+// the long one; a word that no table knows is not looked for in another (that would be a wait for memory). And since
+// the scan writes ids before it makes room for more, no entry may have more ids than its word has bytes.
+bool WordPieceWorker::look_up(const char* begin, const char* end, Key16 first, Key16 second, bool elsewhere) {
+    const LongMemo::Key long_key{{first, second}};
+    if (elsewhere) {
+        if (const LongMemo::Entry* found = long_memo_.find(long_key)) {
+            ids_.assign(found->ids, found->ids + found->count);
+            return true;
+        }
+    }
+    if (!resolve(begin, end)) return false;
+    const auto length = static_cast<std::size_t>(end - begin);
+    const std::size_t count = ids_.size();
+    if (count > length || count > LongMemo::kIds) return true;
+    if (length <= TinyMemo::kBytes) {
+        if (!elsewhere) tiny_memo_.insert(first.low, ids_.data(), count);
+        if (count <= TinyMemo::kIds) return true;
+    } else if (length < 16) {
+        if (!elsewhere) short_memo_.insert({{first}}, ids_.data(), count);
+        if (count <= ShortMemo::kIds) return true;
+    }
+    long_memo_.insert(long_key, ids_.data(), count);
+    return true;
 }
 
 const char* WordPieceWorker::end_of_word(const char* cursor, const char* end, const std::uint8_t* kinds) {

@@ -88,6 +88,8 @@ private:
     Outcome scan(const char* begin, const char* end, TokenBuffer& out);
     const char* end_of_word(const char* cursor, const char* end, const std::uint8_t* kinds);
     bool joins(const char* cursor, const char* end);  // whether a Chinese candidate is part of the word before it
+    // These leave the word's ids in ids_. False: it is unknown, and only the reference can say what that means.
+    bool look_up(const char* begin, const char* end, Key16 first, Key16 second, bool elsewhere);
     bool resolve(const char* begin, const char* end);
     void resolve_by_reference(const char* begin, const char* end);
     bool flush_word();
@@ -95,6 +97,7 @@ private:
     static constexpr std::size_t kMostHardWords = 4096, kLongestHardWord = 256;
 
     WordPieceModel& model_;
+    TinyMemo tiny_memo_;
     ShortMemo short_memo_;
     LongMemo long_memo_;
     std::unordered_map<std::string, std::vector<std::int32_t>> hard_words_;  // emptied when full
