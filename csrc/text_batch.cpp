@@ -95,13 +95,13 @@ private:
                 as_utf8(texts_[i], bench.utf8, begin, end);
                 bench.worker.encode(begin, end, buffer);
             } catch (const InvalidUtf8& error) {
-                throw BadText("invalid UTF-8", i, static_cast<std::size_t>(error.position - begin));
+                throw BadTextError("invalid UTF-8", i, static_cast<std::size_t>(error.position - begin));
             } catch (const LoneSurrogate& error) {
-                throw BadText("lone surrogate", i, error.index);
+                throw BadTextError("lone surrogate", i, error.index);
             }
             const std::size_t count = buffer.size() - before;
             if (count > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
-                throw BadText("more than 2147483647 tokens", i, 0);
+                throw BadTextError("more than 2147483647 tokens", i, 0);
             }
             result_.lengths[i] = static_cast<std::int32_t>(count);
             if (sample_one_in_ != 0 && sample_hash(begin, end) % sample_one_in_ == 0) {

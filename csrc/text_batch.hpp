@@ -19,8 +19,8 @@
 #include "wordpiece.hpp"
 
 // A text that has no ids because it is no valid text.
-struct BadText : std::runtime_error {
-    BadText(const std::string& what, std::size_t text, std::size_t offset)
+struct BadTextError : std::runtime_error {
+    BadTextError(const std::string& what, std::size_t text, std::size_t offset)
         : std::runtime_error(what), index(text), place(offset) {}
     std::size_t index;  // of the text in its batch
     std::size_t place;  // in bytes for invalid UTF-8, in code points for a lone surrogate

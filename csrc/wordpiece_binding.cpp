@@ -97,7 +97,7 @@ public:
             const py::gil_scoped_release release;
             done = worker.encode_json(view.data(), view.data() + view.size(), ids);
         } catch (const InvalidUtf8& error) {
-            throw BadText("invalid UTF-8", 0, static_cast<std::size_t>(error.position - view.data()));
+            throw BadTextError("invalid UTF-8", 0, static_cast<std::size_t>(error.position - view.data()));
         }
         if (!done) return py::none();
         const std::size_t count = ids.size();
@@ -138,11 +138,11 @@ std::unique_ptr<Engine> create_engine(const py::dict& vocabulary, const std::str
 }  // namespace
 
 void register_wordpiece(py::module_& module) {
-    static py::exception<BadText> bad_text(module, "BadText", PyExc_ValueError);
+    static py::exception<BadTextError> bad_text(module, "BadTextError", PyExc_ValueError);
     py::register_exception_translator([](std::exception_ptr error) {
         try {
             if (error) std::rethrow_exception(error);
-        } catch (const BadText& bad) {
+        } catch (const BadTextError& bad) {
             PyErr_SetObject(bad_text.ptr(), py::make_tuple(bad.what(), bad.index, bad.place).ptr());
         }
     });

@@ -1,6 +1,9 @@
 """Types of the native half of preprocess (csrc/preprocess_module.cpp)."""
 
-from collections.abc import Buffer, Callable
+from collections.abc import Buffer, Callable, Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
 
 def build_info() -> str: ...
 
@@ -15,3 +18,22 @@ class FileMap(Buffer):
     def lost_pages(self) -> bool: ...
 
 def on_lost_page(callback: Callable[[], object]) -> None: ...
+
+class BadTextError(ValueError): ...
+
+class WordPieceEngine:
+    def __init__(
+        self,
+        *,
+        vocabulary: Mapping[str, int],
+        continuing_prefix: str,
+        unknown_id: int,
+        max_code_points: int,
+        literals: list[str],
+        learn: Callable[[int], tuple[bytes, bool]],
+        encode: Callable[[str], Iterable[int]],
+    ) -> None: ...
+    def encode_batch(
+        self, texts: list[str | bytes], *, threads: int, sample_one_in: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], list[int]]: ...
+    def encode_json(self, content: bytes) -> npt.NDArray[np.int32] | None: ...
