@@ -44,29 +44,27 @@ public:
     static constexpr std::size_t kBytes = 8, kIds = 2;
     static constexpr std::int32_t kElsewhere = -2;  // in place of the first id: more ids than fit, see LongMemo
 
-    // The two ids of the word, negative where there is none; nullptr: not known. No word's key is 0.
-    const std::int32_t* find(std::uint64_t key) const {
-        // Choosing without a branch, so that the processor goes on to the next words while this line is on its way: a
-        // branch on which of the four it is would wait for memory and be guessed wrong too often.
-        const Set* set = sets_.at(key * kFactor);
-        const unsigned which = (set->keys[1] == key) + 2u * (set->keys[2] == key) + 3u * (set->keys[3] == key);
-        return set->keys[which] == key ? set->ids[which] : nullptr;
-    }
-
-    void insert(std::uint64_t key, const std::int32_t* ids, std::size_t count) {
-        Set* set = sets_.at(key * kFactor);
-        std::memmove(set->keys + 1, set->keys, 3 * sizeof(set->keys[0]));
-        std::memmove(set->ids + 1, set->ids, 3 * sizeof(set->ids[0]));
-        set->keys[0] = key;
-        set->ids[0][0] = count > kIds ? kElsewhere : count > 0 ? ids[0] : -1;
-        set->ids[0][1] = count > 1 ? ids[1] : -1;
-    }
-
-private:
     struct Set {  // one cache line
         std::uint64_t keys[4];
-        std::int32_t ids[4][2];
+        std::int32_t ids[4][2];  // negative where there is none
+
+        // The two ids of the word, or nullptr. No word's key is 0.
+        const std::int32_t* find(std::uint64_t key) const {
+            // Choosing without a branch, which would be guessed wrong too often.
+            const unsigned which = (keys[1] == key) + 2u * (keys[2] == key) + 3u * (keys[3] == key);
+            return keys[which] == key ? ids[which] : nullptr;
+        }
+        void insert(std::uint64_t key, const std::int32_t* values, std::size_t count) {
+            std::memmove(keys + 1, keys, 3 * sizeof(keys[0]));
+            std::memmove(ids + 1, ids, 3 * sizeof(ids[0]));
+            keys[0] = key;
+            ids[0][0] = count > kIds ? kElsewhere : count > 0 ? values[0] : -1;
+            ids[0][1] = count > 1 ? values[1] : -1;
+        }
     };
+    Set* set(std::uint64_t key) const { return sets_.at(key * kFactor); }
+
+private:
     static constexpr std::uint64_t kFactor = 0x9e3779b97f4a7c15u;
 
     TableMemory<Set, 16384> sets_;
@@ -92,29 +90,23 @@ public:
     static constexpr std::size_t kIds = Ids;
     static constexpr std::int32_t kElsewhere = -1;  // in place of the count: more ids than fit, see LongMemo
 
-    // The entry of `key`, or nullptr.
-    const Entry* find(const Key& key) const {
-        const Entry* entry = sets_.at(hash(key))->entries;
-        entry += !(entry->key == key);  // no branch: see TinyMemo
-        return entry->key == key ? entry : nullptr;
-    }
-
-    void insert(const Key& key, const std::int32_t* ids, std::size_t count) {
-        Entry* entry = sets_.at(hash(key))->entries;
-        entry[1] = entry[0];
-        entry->key = key;
-        if (count > kIds) {
-            entry->count = kElsewhere;
-            return;
-        }
-        if (count != 0) std::memcpy(entry->ids, ids, count * sizeof(std::int32_t));
-        entry->count = static_cast<std::int32_t>(count);
-    }
-
-private:
     struct Set {
         Entry entries[2];
+
+        const Entry* find(const Key& key) const {
+            const Entry* entry = entries + !(entries->key == key);
+            return entry->key == key ? entry : nullptr;
+        }
+        void insert(const Key& key, const std::int32_t* ids, std::size_t count) {
+            entries[1] = entries[0];
+            entries->key = key;
+            entries->count = count > kIds ? kElsewhere : static_cast<std::int32_t>(count);
+            if (count <= kIds && count != 0) std::memcpy(entries->ids, ids, count * sizeof(std::int32_t));
+        }
     };
+    Set* set(const Key& key) const { return sets_.at(hash(key)); }
+
+private:
     // One multiplication for 8 bytes of the key, none waiting for another.
     static std::uint64_t hash(const Key& key) {
         constexpr std::uint64_t kFactors[] = {0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu, 0xd6e8feb86659fd93u,

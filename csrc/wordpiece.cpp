@@ -43,136 +43,176 @@ WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* en
     using Model = WordPieceModel;
     const std::uint8_t* kinds = (kJson ? model_.json_kinds_ : model_.kinds_).data();
     const auto kind_at = [&](const char* cursor) { return kinds[static_cast<unsigned char>(*cursor)]; };
-    const auto room = [&](const char* cursor) { return static_cast<std::size_t>(end - cursor) + kSlack; };
     const auto ends_word = [&](const char* last) {
         return last == end || kind_at(last) <= Model::kEscape || (kind_at(last) == Model::kChinese && !joins(last, end));
     };
     Window window;
     const char* cursor = begin;
-    // Room is made once: boundaries and memo entries give no more ids than they have bytes.
-    out.reserve(room(cursor));
-    std::int32_t* ids = out.end();
+    out.reserve(static_cast<std::size_t>(end - begin) + kSlack);
+    std::size_t count = 0;
 
     for (;;) {
         std::uint8_t kind = Model::kSpace;
         for (; cursor < end; ++cursor) {
             kind = kind_at(cursor);
             if (kind > Model::kPunctuation) break;
-            // Without a branch: white space writes an id too, which the next one overwrites.
-            *ids = model_.ascii_ids_[static_cast<unsigned char>(*cursor)];
-            ids += kind;
+            // Without a branch: white space is put down too, and what comes next is put over it.
+            const auto byte = static_cast<unsigned char>(*cursor);
+            pending_[count].kind = Pending::kTiny;
+            pending_[count].place = &model_.ascii_sets_[byte];
+            pending_[count].key.low = byte;
+            count += kind;
+            if (count == kMostPending) {
+                if (!finish(count, end, out)) return kNeedsReference;
+                count = 0;
+            }
         }
         if (cursor == end) break;
 
         const char* word = cursor;
+        Pending& next = pending_[count];
+        next.word = word;
+        bool simple = false;
         if (kind == Model::kWord) {
             const ByteBlock block = window(cursor, end);
             const unsigned length = block.word_length();
             cursor += length;
+            next.length = length;
             if (length <= TinyMemo::kBytes) {
-                if (ends_word(cursor)) {
-                    const std::int32_t* found = tiny_memo_.find(block.short_key(length));
-                    if (found != nullptr && found[0] != TinyMemo::kElsewhere) {
-                        std::memcpy(ids, found, 8);
-                        ids += (found[0] >= 0) + (found[1] >= 0);
-                        continue;
-                    }
-                    if (!look_up(word, cursor, block.key(length), {0, 0}, found != nullptr)) return kNeedsReference;
-                    goto emit;
-                }
+                next.kind = Pending::kTiny;
+                next.key = {block.short_key(length), 0};
+                next.place = tiny_memo_.set(next.key.low);
+                __builtin_prefetch(next.place);
+                simple = ends_word(cursor);
             } else if (length < 16) {
-                if (ends_word(cursor)) {
-                    const ShortMemo::Entry* found = short_memo_.find({{block.key(length)}});
-                    if (found != nullptr && found->count != ShortMemo::kElsewhere) {
-                        std::memcpy(ids, found->ids, 16);
-                        ids += found->count;
-                        continue;
-                    }
-                    if (!look_up(word, cursor, block.key(length), {0, 0}, found != nullptr)) return kNeedsReference;
-                    goto emit;
-                }
+                next.kind = Pending::kShort;
+                next.key = block.key(length);
+                next.place = short_memo_.set({{next.key}});
+                __builtin_prefetch(next.place);
+                simple = ends_word(cursor);
             } else {
                 const ByteBlock second = window(cursor, end);
                 const unsigned more = second.word_length();
                 cursor += more;
-                if (more < 16 && ends_word(cursor)) {
-                    if (const LongMemo::Entry* found = long_memo_.find({{block.key(16), second.key(more)}})) {
-                        std::memcpy(ids, found->ids, 32);
-                        ids += found->count;
-                        continue;
-                    }
-                    if (!look_up(word, cursor, block.key(16), second.key(more), false)) return kNeedsReference;
-                    goto emit;
-                }
+                next.kind = Pending::kLong;
+                next.key = block.key(16);
+                next.second = second.key(more);
+                next.length = 16 + more;
+                next.place = long_memo_.set({{next.key, next.second}});
+                __builtin_prefetch(next.place);
+                __builtin_prefetch(static_cast<const char*>(next.place) + 64);
+                simple = more < 16 && ends_word(cursor);
             }
         } else if (kind == Model::kChinese) {
             const std::uint32_t code_point = decode_utf8(cursor, end);
-            if (code_point == kInvalidCodePoint) throw InvalidUtf8(cursor);
-            const std::int32_t id = model_.chinese_id(code_point);
-            if (id >= 0) {
-                *ids++ = id;
-                continue;
+            if (code_point == kInvalidCodePoint) {
+                finish(count, end, out);  // an earlier word may be invalid, and is to be reported then
+                throw InvalidUtf8(word);
             }
+            next.kind = Pending::kId;
+            next.id = model_.chinese_id(code_point);
+            simple = next.id >= 0;
         } else if (kind == Model::kLiteralStart) {
             if (model_.is_literal(cursor, end)) return kJson ? kNeedsUnescaping : kNeedsReference;
-            *ids++ = model_.ascii_ids_[static_cast<unsigned char>(*cursor++)];
-            continue;
+            next.kind = Pending::kId;
+            next.id = model_.ascii_ids_[static_cast<unsigned char>(*cursor++)];
+            simple = true;
         } else if (kJson && kind == Model::kEscape) {
-            if (++cursor == end) return kNeedsUnescaping;
-            unsigned char meant = static_cast<unsigned char>(*cursor);
-            switch (meant) {
-                case 'n': meant = '\n'; break;
-                case 't': meant = '\t'; break;
-                case 'r': meant = '\r'; break;
-                case '/':
-                    if (model_.literal_with_slash_) return kNeedsUnescaping;
-                    break;
-                case '"': case '\\': break;
-                default: return kNeedsUnescaping;
-            }
-            // The unescaped text's own kinds: a literal that starts here is left to the reference.
-            if (model_.kinds_[meant] > Model::kPunctuation) return kNeedsUnescaping;
-            *ids = model_.ascii_ids_[meant];
-            ids += model_.kinds_[meant];
-            ++cursor;
-            continue;
+            const int meant = model_.unescaped(cursor + 1, end);
+            if (meant < 0) return kNeedsUnescaping;
+            cursor += 2;
+            if (model_.kinds_[meant] == Model::kSpace) continue;
+            next.kind = Pending::kId;
+            next.id = model_.ascii_ids_[meant];
+            simple = true;
         }
-        // A word that is long, or glued together by controls and the like: not remembered.
-        cursor = end_of_word(word, end, kinds);
-        if (!resolve(word, cursor)) return kNeedsReference;
-    emit:
+        if (!simple) {  // a word that is long, or glued together by controls and the like: not remembered
+            cursor = end_of_word(word, end, kinds);
+            next.kind = Pending::kUnremembered;
+            next.word_end = cursor;
+        }
+        if (++count == kMostPending) {
+            if (!finish(count, end, out)) return kNeedsReference;
+            count = 0;
+        }
+    }
+    return finish(count, end, out) ? kDone : kNeedsReference;
+}
+
+// The second half of the scan, some words later: by now the tables' lines, asked for when the words were seen, are near
+// the core. Measured on a busy machine, where they come from far away, looking words up at once took twice as long.
+bool WordPieceWorker::finish(std::size_t count, const char* end, TokenBuffer& out) {
+    std::int32_t* ids = out.end();
+    for (const Pending* next = pending_.data(); next < pending_.data() + count; ++next) {
+        bool elsewhere = false;
+        if (next->kind == Pending::kTiny) {
+            const std::int32_t* found = static_cast<const TinyMemo::Set*>(next->place)->find(next->key.low);
+            if (found != nullptr && found[0] != TinyMemo::kElsewhere) {
+                std::memcpy(ids, found, sizeof(std::int32_t) * TinyMemo::kIds);
+                ids += (found[0] >= 0) + (found[1] >= 0);
+                continue;
+            }
+            elsewhere = found != nullptr;
+        } else if (next->kind == Pending::kShort) {
+            const ShortMemo::Entry* found = static_cast<const ShortMemo::Set*>(next->place)->find({{next->key}});
+            if (found != nullptr && found->count != ShortMemo::kElsewhere) {
+                std::memcpy(ids, found->ids, sizeof(found->ids));
+                ids += found->count;
+                continue;
+            }
+            elsewhere = found != nullptr;
+        } else if (next->kind == Pending::kId) {
+            *ids++ = next->id;
+            continue;
+        } else if (next->kind == Pending::kLong) {
+            const LongMemo::Key key{{next->key, next->second}};
+            if (const LongMemo::Entry* found = static_cast<const LongMemo::Set*>(next->place)->find(key)) {
+                std::memcpy(ids, found->ids, sizeof(found->ids));
+                ids += found->count;
+                continue;
+            }
+        }
+        const char* word_end = next->word_end;
+        if (next->kind == Pending::kUnremembered) {
+            if (!resolve(next->word, word_end)) return false;
+        } else {
+            word_end = next->word + next->length;
+            if (!look_up(*next, elsewhere)) return false;
+        }
+        // Room is made here alone: boundaries and memo entries give no more ids than they have bytes.
         out.set_end(ids);
-        out.reserve(ids_.size() + room(cursor));
+        out.reserve(ids_.size() + static_cast<std::size_t>(end - word_end) + kSlack);
         out.append(ids_.data(), ids_.size());
         ids = out.end();
     }
     out.set_end(ids);
-    return kDone;
+    return true;
 }
 
 // A word may have more ids than the table for its length has room for. Then that table says so, and the ids stand in
 // the long one; a word that no table knows is not looked for in another (that would be a wait for memory). And since
-// the scan writes ids before it makes room for more, no entry may have more ids than its word has bytes.
-bool WordPieceWorker::look_up(const char* begin, const char* end, Key16 first, Key16 second, bool elsewhere) {
-    const LongMemo::Key long_key{{first, second}};
+// finish() writes ids before it makes room for more, no entry may have more ids than its word has bytes.
+bool WordPieceWorker::look_up(const Pending& word, bool elsewhere) {
+    const bool tiny = word.kind == Pending::kTiny;
+    const bool is_short = word.kind == Pending::kShort;
+    const LongMemo::Key long_key{{word.key, word.kind == Pending::kLong ? word.second : Key16{0, 0}}};
     if (elsewhere) {
-        if (const LongMemo::Entry* found = long_memo_.find(long_key)) {
+        if (const LongMemo::Entry* found = long_memo_.set(long_key)->find(long_key)) {
             ids_.assign(found->ids, found->ids + found->count);
             return true;
         }
     }
-    if (!resolve(begin, end)) return false;
-    const auto length = static_cast<std::size_t>(end - begin);
+    if (!resolve(word.word, word.word + word.length)) return false;
     const std::size_t count = ids_.size();
-    if (count > length || count > LongMemo::kIds) return true;
-    if (length <= TinyMemo::kBytes) {
-        if (!elsewhere) tiny_memo_.insert(first.low, ids_.data(), count);
+    if (count > word.length || count > LongMemo::kIds) return true;
+    if (tiny) {
+        if (!elsewhere) tiny_memo_.set(word.key.low)->insert(word.key.low, ids_.data(), count);
         if (count <= TinyMemo::kIds) return true;
-    } else if (length < 16) {
-        if (!elsewhere) short_memo_.insert({{first}}, ids_.data(), count);
+    } else if (is_short) {
+        if (!elsewhere) short_memo_.set({{word.key}})->insert({{word.key}}, ids_.data(), count);
         if (count <= ShortMemo::kIds) return true;
     }
-    long_memo_.insert(long_key, ids_.data(), count);
+    long_memo_.set(long_key)->insert(long_key, ids_.data(), count);
     return true;
 }
 

@@ -48,6 +48,8 @@ private:
     static constexpr std::int32_t kNotAsked = -1, kNotAlone = -2;
 
     void classify_ascii();
+    // What the second character of a JSON escape stands for, when the scan can take it; else -1.
+    int unescaped(const char* cursor, const char* end) const;
     bool is_literal(const char* cursor, const char* end) const;
     bool holds_hidden_literal(const char* begin, const char* end) const;
     // The id of a code point of that range when it is a word of its own; kNotAlone when it joins its neighbours.
@@ -66,6 +68,8 @@ private:
     std::array<std::uint8_t, 256> kinds_;
     std::array<std::uint8_t, 256> json_kinds_;  // the same inside a JSON string
     std::array<std::int32_t, 128> ascii_ids_{};
+    // Punctuation as the scan looks up words: a set of its own for each.
+    std::array<TinyMemo::Set, 128> ascii_sets_{};
     std::array<char, 128> ascii_plain_{};  // the one character that a letter or digit becomes
     std::array<std::atomic<std::int32_t>, kChineseLast - kChineseFirst + 1> chinese_ids_;
 };
@@ -84,19 +88,36 @@ public:
 private:
     enum Outcome { kDone, kNeedsReference, kNeedsUnescaping };
 
+    // Something of which the ids will be written a little later.
+    struct Pending {
+        enum Kind : std::uint32_t { kTiny, kShort, kLong, kId, kUnremembered };  // the memo table; or no word
+        Kind kind;
+        std::uint32_t length;  // of a word in a table
+        const void* place;     // its set there
+        Key16 key, second;
+        const char* word;
+        union {
+            const char* word_end;  // kUnremembered
+            std::int32_t id;       // kId
+        };
+    };
+
     template <bool kJson>
     Outcome scan(const char* begin, const char* end, TokenBuffer& out);
     const char* end_of_word(const char* cursor, const char* end, const std::uint8_t* kinds);
+    bool finish(std::size_t count, const char* end, TokenBuffer& out);
     bool joins(const char* cursor, const char* end);  // whether a Chinese candidate is part of the word before it
     // These leave the word's ids in ids_. False: it is unknown, and only the reference can say what that means.
-    bool look_up(const char* begin, const char* end, Key16 first, Key16 second, bool elsewhere);
+    bool look_up(const Pending& word, bool elsewhere);
     bool resolve(const char* begin, const char* end);
     void resolve_by_reference(const char* begin, const char* end);
     bool flush_word();
 
+    static constexpr std::size_t kMostPending = 32;
     static constexpr std::size_t kMostHardWords = 4096, kLongestHardWord = 256;
 
     WordPieceModel& model_;
+    std::array<Pending, kMostPending> pending_;
     TinyMemo tiny_memo_;
     ShortMemo short_memo_;
     LongMemo long_memo_;

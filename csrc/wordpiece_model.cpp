@@ -61,9 +61,27 @@ void WordPieceModel::classify_ascii() {
             if (append_pieces(effect.text + 1, effect.text + effect.size - 1, ids) && ids.size() == 1) {
                 kinds_[byte] = kPunctuation;
                 ascii_ids_[byte] = ids[0];
+                ascii_sets_[byte].insert(static_cast<std::uint64_t>(byte), ids.data(), 1);
             }
         }
     }
+}
+
+int WordPieceModel::unescaped(const char* cursor, const char* end) const {
+    if (cursor >= end) return -1;
+    int meant = static_cast<unsigned char>(*cursor);
+    switch (meant) {
+        case 'n': meant = '\n'; break;
+        case 't': meant = '\t'; break;
+        case 'r': meant = '\r'; break;
+        case '/':
+            if (literal_with_slash_) return -1;
+            break;
+        case '"': case '\\': break;
+        default: return -1;
+    }
+    // By the unescaped text's own kinds: a literal may start here, and then the reference needs the whole text.
+    return kinds_[meant] <= kPunctuation ? meant : -1;
 }
 
 bool WordPieceModel::is_literal(const char* cursor, const char* end) const {
