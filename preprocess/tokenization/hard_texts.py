@@ -71,7 +71,14 @@ def _hangul(rng: random.Random) -> str:
 
 
 def _east_asian(rng: random.Random) -> str:
-    ranges = ((0x4E00, 0x9FFF), (0x3000, 0x30FF), (0x3400, 0x4DFF), (0xF900, 0xFAFF), (0xFF00, 0xFFEF), (0x20000, 0x2FA1F))
+    ranges = (
+        (0x4E00, 0x9FFF),
+        (0x3000, 0x30FF),
+        (0x3400, 0x4DFF),
+        (0xF900, 0xFAFF),
+        (0xFF00, 0xFFEF),
+        (0x20000, 0x2FA1F),
+    )
     return "".join(_scalar(rng, *rng.choice(ranges)) for _ in range(rng.randint(1, 5)))
 
 
@@ -107,8 +114,12 @@ def _literal(rng: random.Random) -> str:
 
 def _long(rng: random.Random) -> str:
     """A word near the limit of 100 code points, counted after normalisation."""
-    piece = rng.choice(("a", "zz", "é", "e\u0301", "가", "각", "İ", "д", "ß", "\u1fef", "\U0001d160", "a\u00ad", "\U0002f800"))
-    return (piece * 110)[: rng.choice((31, 32, 33, 34, 66, 99, 100, 101, 102, 200, 201))] + rng.choice(("", "s", "\u0301"))
+    piece = rng.choice(
+        ("a", "zz", "é", "e\u0301", "가", "각", "İ", "д", "ß", "\u1fef", "\U0001d160", "a\u00ad", "\U0002f800")
+    )
+    return (piece * 110)[: rng.choice((31, 32, 33, 34, 66, 99, 100, 101, 102, 200, 201))] + rng.choice(
+        ("", "s", "\u0301")
+    )
 
 
 def _sized(rng: random.Random) -> str:
