@@ -1,6 +1,7 @@
 #include "piece_trie.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace {
 
@@ -23,7 +24,8 @@ PieceTrie::PieceTrie(const std::vector<Entry>& opening, const std::vector<Entry>
     std::sort(entries.begin(), entries.end());
 
     nodes_.resize(2 * kBytes);
-    nodes_[0].parent = 0;
+    base_taken_.resize(nodes_.size());
+    nodes_[0].base_and_byte = 0;
     std::vector<Range> pending{{0, 0, entries.size(), 0}};
     std::vector<Range> children;
     std::vector<unsigned char> bytes;
@@ -46,10 +48,10 @@ PieceTrie::PieceTrie(const std::vector<Entry>& opening, const std::vector<Entry>
         }
         if (bytes.empty()) continue;
         const std::uint32_t base = find_base(bytes);
-        nodes_[range.state].base = base;
+        nodes_[range.state].base_and_byte |= base << 8;
         for (std::size_t i = 0; i < bytes.size(); ++i) {
             children[i].state = base + bytes[i];
-            nodes_[children[i].state].parent = range.state;
+            nodes_[children[i].state].base_and_byte = bytes[i];
             pending.push_back(children[i]);
         }
     }
@@ -63,8 +65,9 @@ PieceTrie::PieceTrie(const std::vector<Entry>& opening, const std::vector<Entry>
         if (*root != 0) continue;
         nodes_.resize(nodes_.size() + 1);
         *root = static_cast<std::uint32_t>(nodes_.size() - 1);
-        nodes_[*root].parent = *root;
+        nodes_[*root].base_and_byte = 0;
     }
+    base_taken_ = {};
     nodes_.resize(nodes_.size() + kBytes);  // step() reads up to base + 255
 }
 
@@ -72,17 +75,22 @@ std::uint32_t PieceTrie::find_base(const std::vector<unsigned char>& bytes) {
     constexpr int kPatience = 256;
     const bool single = bytes.size() == 1;
     std::uint32_t& from = single ? first_free_ : crowded_until_;
-    while (from < nodes_.size() && nodes_[from].parent != kFree) ++from;
+    while (from < nodes_.size() && !is_free(from)) ++from;
     // Bases are never 0, so that no child is state 0. A single child takes the first gap. A larger family looks only
     // behind what earlier families found crowded, or building would take seconds.
     std::uint32_t candidate = from - bytes[0];
     for (int tries = 0;; ++candidate, ++tries) {
-        if (candidate + kBytes > nodes_.size()) nodes_.resize(nodes_.size() + nodes_.size() / 4 + kBytes);
-        const bool fits = std::all_of(bytes.begin(), bytes.end(), [&](unsigned char byte) {
-            return nodes_[candidate + byte].parent == kFree;
+        if (candidate + kBytes > nodes_.size()) {
+            nodes_.resize(nodes_.size() + nodes_.size() / 4 + kBytes);
+            base_taken_.resize(nodes_.size());
+            if (nodes_.size() > kMostNodes) throw std::invalid_argument("a vocabulary too large for its trie");
+        }
+        const bool fits = !base_taken_[candidate] && std::all_of(bytes.begin(), bytes.end(), [&](unsigned char byte) {
+            return is_free(candidate + byte);
         });
         if (!fits) continue;
         if (!single && tries > kPatience) crowded_until_ = candidate + bytes[0];
+        base_taken_[candidate] = true;
         return candidate;
     }
 }

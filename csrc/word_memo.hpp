@@ -38,28 +38,53 @@ private:
     Item* items_;
 };
 
-// Words of up to 8 bytes with at most two ids.
+// Three ids of 21 bits in 8 bytes, from the lowest bits up; behind the last one all bits of an id are set.
+class PackedIds {
+public:
+    static constexpr std::size_t kIds = 3;
+    static constexpr std::int32_t kLargestId = 0x1ffffe;
+    static constexpr std::uint64_t kElsewhere = ~std::uint64_t{0};  // more ids than fit: see LongMemo
+
+    static std::uint64_t pack(const std::int32_t* ids, std::size_t count) {
+        std::uint64_t packed = kElsewhere >> 1;
+        for (std::size_t i = 0; i < count; ++i) {
+            packed ^= (static_cast<std::uint64_t>(ids[i]) ^ kNone) << (21 * i);
+        }
+        return packed;
+    }
+    // Writes three ids, and returns behind those that count.
+    static std::int32_t* unpack(std::uint64_t packed, std::int32_t* ids) {
+        const std::uint64_t first = packed & kNone, second = packed >> 21 & kNone, third = packed >> 42 & kNone;
+        ids[0] = static_cast<std::int32_t>(first);
+        ids[1] = static_cast<std::int32_t>(second);
+        ids[2] = static_cast<std::int32_t>(third);
+        return ids + (first != kNone) + (second != kNone) + (third != kNone);
+    }
+
+private:
+    static constexpr std::uint64_t kNone = 0x1fffff;
+};
+
+// Words of up to 8 bytes with at most three ids.
 class TinyMemo {
 public:
-    static constexpr std::size_t kBytes = 8, kIds = 2;
-    static constexpr std::int32_t kElsewhere = -2;  // in place of the first id: more ids than fit, see LongMemo
+    static constexpr std::size_t kBytes = 8;
 
     struct Set {  // one cache line
         std::uint64_t keys[4];
-        std::int32_t ids[4][2];  // negative where there is none
+        std::uint64_t ids[4];
 
-        // The two ids of the word, or nullptr. No word's key is 0.
-        const std::int32_t* find(std::uint64_t key) const {
+        // The packed ids of the word, or nullptr. No word's key is 0.
+        const std::uint64_t* find(std::uint64_t key) const {
             // Choosing without a branch, which would be guessed wrong too often.
             const unsigned which = (keys[1] == key) + 2u * (keys[2] == key) + 3u * (keys[3] == key);
-            return keys[which] == key ? ids[which] : nullptr;
+            return keys[which] == key ? ids + which : nullptr;
         }
-        void insert(std::uint64_t key, const std::int32_t* values, std::size_t count) {
+        void insert(std::uint64_t key, std::uint64_t packed) {
             std::memmove(keys + 1, keys, 3 * sizeof(keys[0]));
             std::memmove(ids + 1, ids, 3 * sizeof(ids[0]));
             keys[0] = key;
-            ids[0][0] = count > kIds ? kElsewhere : count > 0 ? values[0] : -1;
-            ids[0][1] = count > 1 ? values[1] : -1;
+            ids[0] = packed;
         }
     };
     Set* set(std::uint64_t key) const { return sets_.at(key * kFactor); }
@@ -70,8 +95,8 @@ private:
     TableMemory<Set, 16384> sets_;
 };
 
-// Words of up to 16 * `Blocks` bytes and `Ids` ids, laid out so that an entry's size is a power of two.
-template <int Blocks, int Ids, std::size_t Entries>
+// Words of up to 16 * `Blocks` bytes, laid out so that an entry's size is a power of two.
+template <int Blocks, typename Ids, std::size_t Entries>
 class MemoTable {
 public:
     struct Key {
@@ -84,24 +109,18 @@ public:
     };
     struct Entry {
         Key key;
-        std::int32_t ids[Ids];
-        std::int32_t count;  // right behind the ids, so that all can be copied at once
+        Ids ids;
     };
-    static constexpr std::size_t kIds = Ids;
-    static constexpr std::int32_t kElsewhere = -1;  // in place of the count: more ids than fit, see LongMemo
-
     struct Set {
         Entry entries[2];
 
-        const Entry* find(const Key& key) const {
+        const Ids* find(const Key& key) const {
             const Entry* entry = entries + !(entries->key == key);
-            return entry->key == key ? entry : nullptr;
+            return entry->key == key ? &entry->ids : nullptr;
         }
-        void insert(const Key& key, const std::int32_t* ids, std::size_t count) {
+        void insert(const Key& key, const Ids& ids) {
             entries[1] = entries[0];
-            entries->key = key;
-            entries->count = count > kIds ? kElsewhere : static_cast<std::int32_t>(count);
-            if (count <= kIds && count != 0) std::memcpy(entries->ids, ids, count * sizeof(std::int32_t));
+            entries[0] = {key, ids};
         }
     };
     Set* set(const Key& key) const { return sets_.at(hash(key)); }
@@ -121,5 +140,16 @@ private:
     TableMemory<Set, Entries / 2> sets_;
 };
 
-using ShortMemo = MemoTable<1, 3, 32768>;  // 32 bytes an entry
-using LongMemo = MemoTable<2, 7, 32768>;   // 64 bytes an entry
+// Up to six ids: the second half is empty unless the first is full.
+struct ShortIds {
+    static constexpr std::size_t kIds = 2 * PackedIds::kIds;
+    std::uint64_t packed[2];
+};
+struct LongIds {
+    static constexpr std::size_t kIds = 7;
+    std::int32_t ids[kIds];
+    std::int32_t count;  // right behind the ids, so that all can be copied at once
+};
+
+using ShortMemo = MemoTable<1, ShortIds, 32768>;  // 32 bytes an entry
+using LongMemo = MemoTable<2, LongIds, 32768>;    // 64 bytes an entry

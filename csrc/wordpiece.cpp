@@ -1,5 +1,7 @@
 #include "wordpiece.hpp"
 
+#include <algorithm>
+
 #include "byte_block.hpp"
 #include "utf8.hpp"
 
@@ -146,18 +148,16 @@ bool WordPieceWorker::finish(std::size_t count, const char* end, TokenBuffer& ou
     for (const Pending* next = pending_.data(); next < pending_.data() + count; ++next) {
         bool elsewhere = false;
         if (next->kind == Pending::kTiny) {
-            const std::int32_t* found = static_cast<const TinyMemo::Set*>(next->place)->find(next->key.low);
-            if (found != nullptr && found[0] != TinyMemo::kElsewhere) {
-                std::memcpy(ids, found, sizeof(std::int32_t) * TinyMemo::kIds);
-                ids += (found[0] >= 0) + (found[1] >= 0);
+            const std::uint64_t* found = static_cast<const TinyMemo::Set*>(next->place)->find(next->key.low);
+            if (found != nullptr && *found != PackedIds::kElsewhere) {
+                ids = PackedIds::unpack(*found, ids);
                 continue;
             }
             elsewhere = found != nullptr;
         } else if (next->kind == Pending::kShort) {
-            const ShortMemo::Entry* found = static_cast<const ShortMemo::Set*>(next->place)->find({{next->key}});
-            if (found != nullptr && found->count != ShortMemo::kElsewhere) {
-                std::memcpy(ids, found->ids, sizeof(found->ids));
-                ids += found->count;
+            const ShortIds* found = static_cast<const ShortMemo::Set*>(next->place)->find({{next->key}});
+            if (found != nullptr && found->packed[0] != PackedIds::kElsewhere) {
+                ids = PackedIds::unpack(found->packed[1], PackedIds::unpack(found->packed[0], ids));
                 continue;
             }
             elsewhere = found != nullptr;
@@ -166,7 +166,7 @@ bool WordPieceWorker::finish(std::size_t count, const char* end, TokenBuffer& ou
             continue;
         } else if (next->kind == Pending::kLong) {
             const LongMemo::Key key{{next->key, next->second}};
-            if (const LongMemo::Entry* found = static_cast<const LongMemo::Set*>(next->place)->find(key)) {
+            if (const LongIds* found = static_cast<const LongMemo::Set*>(next->place)->find(key)) {
                 std::memcpy(ids, found->ids, sizeof(found->ids));
                 ids += found->count;
                 continue;
@@ -193,26 +193,38 @@ bool WordPieceWorker::finish(std::size_t count, const char* end, TokenBuffer& ou
 // the long one; a word that no table knows is not looked for in another (that would be a wait for memory). And since
 // finish() writes ids before it makes room for more, no entry may have more ids than its word has bytes.
 bool WordPieceWorker::look_up(const Pending& word, bool elsewhere) {
-    const bool tiny = word.kind == Pending::kTiny;
-    const bool is_short = word.kind == Pending::kShort;
     const LongMemo::Key long_key{{word.key, word.kind == Pending::kLong ? word.second : Key16{0, 0}}};
     if (elsewhere) {
-        if (const LongMemo::Entry* found = long_memo_.set(long_key)->find(long_key)) {
+        if (const LongIds* found = long_memo_.set(long_key)->find(long_key)) {
             ids_.assign(found->ids, found->ids + found->count);
             return true;
         }
     }
     if (!resolve(word.word, word.word + word.length)) return false;
     const std::size_t count = ids_.size();
-    if (count > word.length || count > LongMemo::kIds) return true;
-    if (tiny) {
-        if (!elsewhere) tiny_memo_.set(word.key.low)->insert(word.key.low, ids_.data(), count);
-        if (count <= TinyMemo::kIds) return true;
-    } else if (is_short) {
-        if (!elsewhere) short_memo_.set({{word.key}})->insert({{word.key}}, ids_.data(), count);
-        if (count <= ShortMemo::kIds) return true;
+    if (count > word.length || count > LongIds::kIds) return true;
+    const std::int32_t* ids = ids_.data();
+    const bool packs = std::all_of(ids, ids + count, [](std::int32_t id) { return id <= PackedIds::kLargestId; });
+    if (word.kind == Pending::kTiny) {
+        const bool fits = packs && count <= PackedIds::kIds;
+        if (!elsewhere) {
+            tiny_memo_.set(word.key.low)->insert(word.key.low, fits ? PackedIds::pack(ids, count) : PackedIds::kElsewhere);
+        }
+        if (fits) return true;
+    } else if (word.kind == Pending::kShort) {
+        const bool fits = packs && count <= ShortIds::kIds;
+        if (!elsewhere) {
+            const std::size_t first = std::min(count, PackedIds::kIds);
+            const std::uint64_t packed = fits ? PackedIds::pack(ids, first) : PackedIds::kElsewhere;
+            const std::uint64_t rest = fits ? PackedIds::pack(ids + first, count - first) : PackedIds::kElsewhere;
+            short_memo_.set({{word.key}})->insert({{word.key}}, {{packed, rest}});
+        }
+        if (fits) return true;
     }
-    long_memo_.set(long_key)->insert(long_key, ids_.data(), count);
+    LongIds entry{};
+    std::copy(ids, ids + count, entry.ids);
+    entry.count = static_cast<std::int32_t>(count);
+    long_memo_.set(long_key)->insert(long_key, entry);
     return true;
 }
 

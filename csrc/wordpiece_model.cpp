@@ -58,10 +58,11 @@ void WordPieceModel::classify_ascii() {
             kinds_[byte] = kSpace;
         } else if (stands_alone(effect)) {
             std::vector<std::int32_t> ids;
-            if (append_pieces(effect.text + 1, effect.text + effect.size - 1, ids) && ids.size() == 1) {
+            if (append_pieces(effect.text + 1, effect.text + effect.size - 1, ids) && ids.size() == 1 &&
+                ids[0] <= PackedIds::kLargestId) {
                 kinds_[byte] = kPunctuation;
                 ascii_ids_[byte] = ids[0];
-                ascii_sets_[byte].insert(static_cast<std::uint64_t>(byte), ids.data(), 1);
+                ascii_sets_[byte].insert(static_cast<std::uint64_t>(byte), PackedIds::pack(ids.data(), 1));
             }
         }
     }

@@ -94,7 +94,7 @@ def test_the_beginning_of_a_long_text_is_checked(tmp_path, own_registry):
 
 def test_native_is_checked_while_it_runs(tmp_path):
     path = write_vocabulary(tmp_path)
-    texts = list(hard_texts(seed=8, count=300)) + ["the world " * 4000]
+    texts = [*hard_texts(seed=8, count=300), "the world " * 4000]
     checked = load_tokenizer(path, engine="native", sample_one_in=1).encode_batch(texts, threads=2)
     expected = load_tokenizer(path, engine="reference").encode_batch(texts)
     np.testing.assert_array_equal(checked[0], expected[0])

@@ -61,7 +61,7 @@ def test_marks_and_literals(pair, text):
     assert_same(pair, [text])
 
 
-@pytest.mark.parametrize("unit", ["a", "é", "가", "각", "e\u0301", "a\x01", "İ", "\U0001d160", "zа"])
+@pytest.mark.parametrize("unit", ["a", "é", "가", "각", "e\u0301", "a\x01", "İ", "\U0001d160", "z\u0430"])
 @pytest.mark.parametrize("count", [24, 25, 33, 34, 49, 50, 51, 99, 100, 101, 300])
 def test_length_limit(pair, unit, count):
     assert_same(pair, [unit * count, "x " + unit * count + "-y", unit * count + "b"])
@@ -144,7 +144,7 @@ def test_invalid_utf8_is_found_where_python_finds_it(pair, content):
     except UnicodeDecodeError as error:
         with pytest.raises(TextError) as caught:
             engine.encode_batch([b"fine", content], 1)
-        assert (caught.value.index, caught.value.offset) == (1, error.start)
+        assert (caught.value.index, caught.value.offset) == (1, error.start)  # noqa: PT017
     else:
         assert engine.encode_batch([content], 1).ids.tolist() == encode_one(reference, text)
 

@@ -29,7 +29,9 @@ def small_vocabulary() -> list[str]:
         "слово",
         "##ово",
     ]
-    words += [chr(0x4E00 + i) for i in range(60)] + list("。，、") + ["##中", "한국", "가", "##가", "각"]
+    words += (
+        [chr(0x4E00 + i) for i in range(60)] + ["\u3002", "\uff0c", "\u3001"] + ["##中", "한국", "가", "##가", "각"]
+    )
     pieces = SPECIAL + list(string.punctuation) + letters + ["##" + letter for letter in letters] + words
     return list(dict.fromkeys(pieces))
 

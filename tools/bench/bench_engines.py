@@ -45,7 +45,7 @@ def start_tokie(path: str, threads: int) -> Encode:
     import tokie
 
     del threads
-    tokenizer = tokie.Tokenizer.from_json(path)
+    tokenizer: Any = tokie.Tokenizer.from_json(path)
     return lambda texts: tokenizer.encode_batch_flat(texts, add_special_tokens=False)
 
 
