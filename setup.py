@@ -43,7 +43,7 @@ setup(
             "preprocess._native",
             [
                 "preprocess_module.cpp", "file_map.cpp", "wordpiece_binding.cpp", "text_batch.cpp", "wordpiece.cpp",
-                "wordpiece_model.cpp", "learned_text.cpp", "piece_trie.cpp", "utf8.cpp",
+                "wordpiece_model.cpp", "learned_text.cpp", "piece_trie.cpp", "utf8.cpp", "sentences.cpp", "sentences_binding.cpp",
             ],
         ),
         extension("maskgen._native", ["maskgen_module.cpp", "rng.cpp"]),

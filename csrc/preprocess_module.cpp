@@ -6,6 +6,7 @@
 
 #include "build_info.hpp"
 #include "file_map.hpp"
+#include "sentences_binding.hpp"
 #include "wordpiece_binding.hpp"
 
 namespace py = pybind11;
@@ -77,4 +78,5 @@ PYBIND11_MODULE(_native, module) {
     module.def("build_info", &build_info, "How this extension was compiled.");
     register_file_map(module);
     register_wordpiece(module);
+    register_sentences(module);
 }

@@ -1,6 +1,6 @@
 """Types of the native half of preprocess (csrc/preprocess_module.cpp)."""
 
-from collections.abc import Buffer, Callable, Iterable, Mapping
+from collections.abc import Buffer, Callable, Iterable, Mapping, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -37,3 +37,9 @@ class WordPieceEngine:
         self, texts: list[str | bytes], *, threads: int, sample_one_in: int
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], list[int]]: ...
     def encode_json(self, content: bytes) -> npt.NDArray[np.int32] | None: ...
+
+class SentenceSplitter:
+    def __init__(
+        self, *, never_last: Set[str], before_numbers: Set[str], sometimes_last: Set[str], starters: Set[str]
+    ) -> None: ...
+    def starts(self, text: bytes) -> list[int]: ...

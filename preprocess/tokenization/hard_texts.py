@@ -22,9 +22,11 @@ EDGES = (
     0x30000, 0xE0001, 0xE0100, 0xF0000, 0x10FFFF,
 )  # fmt: skip
 WORDS = (
-    "the", "of", "unaffable", "Tokenization", "naïve", "ΟΔΥΣΣΕΥΣ", "İstanbul", "straße", "слово", "שָׁלוֹם", "مَدْرَسَة", "हिन्दी",
+    "the", "of", "unaffable", "Tokenization", "naïve", "ΟΔΥΣΣΕΥΣ", "İstanbul", "straße", "слово",
+    "שָׁלוֹם", "مَدْرَسَة", "हिन्दी",
     "ไทย", "한국어", "日本語", "中文",
-    "don\u2019t", "e\u0301a\u0323\u0302", "x" * 40, "ÅÅ", "ﬁn", "\uff11\uff12\uff13", "½", "a\u00adb", "₿", "…", "C++", "3.14",
+    "don\u2019t", "e\u0301a\u0323\u0302", "x" * 40, "ÅÅ", "ﬁn", "\uff11\uff12\uff13", "½",
+    "a\u00adb", "₿", "…", "C++", "3.14",
 )  # fmt: skip
 
 

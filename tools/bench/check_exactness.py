@@ -2,7 +2,8 @@
 
 python tools/bench/check_exactness.py VOCAB.txt [VOCAB.txt ...] [--corpus FILE.jsonl[.zst]]... [--count 2000000]
 
-The first vocabulary is checked lower-cased, and cased with strip_accents unset, true and false; the others lower-cased. Each text is given as str and as bytes.
+The first vocabulary is checked lower-cased, and cased with strip_accents unset, true and false; the others
+lower-cased. Each text is given as str and as bytes.
 """
 
 import argparse
