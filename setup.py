@@ -15,7 +15,13 @@ from setuptools import setup
 FLAGS = {
     "release": ["-O3", "-g0"],
     "debug": ["-O0", "-g3"],
-    "sanitize": ["-O1", "-g3", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "sanitize": [
+        "-O1",
+        "-g3",
+        "-fno-omit-frame-pointer",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=undefined",
+    ],
 }
 
 build = os.environ.get("MASKGEN_BUILD", "release")
@@ -42,8 +48,17 @@ setup(
         extension(
             "preprocess._native",
             [
-                "preprocess_module.cpp", "file_map.cpp", "wordpiece_binding.cpp", "text_batch.cpp", "wordpiece.cpp",
-                "wordpiece_model.cpp", "learned_text.cpp", "piece_trie.cpp", "utf8.cpp", "sentences.cpp", "sentences_binding.cpp",
+                "preprocess_module.cpp",
+                "file_map.cpp",
+                "wordpiece_binding.cpp",
+                "text_batch.cpp",
+                "wordpiece.cpp",
+                "wordpiece_model.cpp",
+                "learned_text.cpp",
+                "piece_trie.cpp",
+                "utf8.cpp",
+                "sentences.cpp",
+                "sentences_binding.cpp",
             ],
         ),
         extension("maskgen._native", ["maskgen_module.cpp", "rng.cpp"]),

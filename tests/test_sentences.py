@@ -41,7 +41,7 @@ def test_nine_of_ten_hard_cases():
 
 
 def test_the_documentation_lists_exactly_the_misses():
-    lines = DOCS.read_text(encoding="utf-8").splitlines()
+    lines = DOCS.read_text(encoding="utf-8").partition("## Where it is wrong")[2].splitlines()
     assert [line[3:-1] for line in lines if line.startswith("- `")] == misses()
 
 
@@ -66,8 +66,9 @@ def test_twins_agree_on_hard_texts():
 
 
 PARTS = [
-    ".", "!", "?", " ", "\n", "\u3000", '"', "'", ")", "(", "[", "]", "12", "3", "A", "I", "b", "Dr", "etc", "The", "No", "U.S",
-    "«", "»", "”", "…", "。", "」", "と", "！", "é", "É", "д", "Д", "中", "।", "؟", "-", ",", "_", "*", "\x00", "\u200b", "😀", "p",
+    ".", "!", "?", " ", "\n", "\u3000", '"', "'", ")", "(", "[", "]", "12", "3", "A", "I", "b", "Dr", "etc", "The",
+    "No", "U.S", "«", "»", "”", "…", "。", "」", "と", "\uff01", "é", "É", "д", "Д", "中", "।", "؟", "-", ",", "_", "*",
+    "\x00", "\u200b", "😀", "p",
 ]  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def test_punkt_without_the_package(monkeypatch):
 def test_punkt_without_its_data(monkeypatch, tmp_path):
     data = pytest.importorskip("nltk.data")
     monkeypatch.setattr(data, "path", [str(tmp_path)])
-    with pytest.raises(SentenceSplitterError, match="python -m nltk.downloader punkt_tab"):
+    with pytest.raises(SentenceSplitterError, match=r"python -m nltk\.downloader punkt_tab"):
         load_splitter("punkt", language="english")
 
 
