@@ -14,6 +14,7 @@ from maskgen.commands import train_tokenizer as command
 from preprocess.errors import MaskgenError
 from preprocess.tokenization import load_tokenizer
 from preprocess.tokenization.training import TrainingError, TrainingSettings, save_tokenizer, train_tokenizer
+from preprocess.tokenization.training_texts import read_texts
 
 ROOT = Path(__file__).parents[1]
 
@@ -137,12 +138,12 @@ def test_command(tmp_path, capsys):
 def test_command_reports_bad_lines(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MaskgenError, match=message):
-        list(command.read_texts([str(tmp_path / name)], "text"))
+        list(read_texts([str(tmp_path / name)], "text"))
 
 
 def test_command_reports_a_missing_file(tmp_path):
     with pytest.raises(MaskgenError, match="No such file"):
-        list(command.read_texts([str(tmp_path / "none.txt")], "text"))
+        list(read_texts([str(tmp_path / "none.txt")], "text"))
 
 
 def test_the_command_imports_nothing_heavy():
