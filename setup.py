@@ -38,12 +38,19 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
         depends=[f"csrc/{header}" for header in sorted(os.listdir("csrc")) if header.endswith(".hpp")],
         cxx_std=17,
         # No fused multiply-add: blending indices and masking must be the same bits on every processor.
-        extra_compile_args=["-Wall", "-Wextra", "-ffp-contract=off", f'-DMASKGEN_BUILD="{build}"', *FLAGS[build]],
+        extra_compile_args=[
+            "-Wall",
+            "-Wextra",
+            "-ffp-contract=off",
+            f'-DMASKGEN_BUILD="{build}"',
+            *FLAGS[build],
+        ],
         extra_link_args=[flag for flag in FLAGS[build] if flag.startswith("-fsanitize=")],
     )
 
 
 setup(
+    license="Apache-2.0",
     ext_modules=[
         extension(
             "preprocess._native",

@@ -15,7 +15,7 @@ public:
     explicit LegacyRandom(std::uint32_t seed);
 
     std::uint32_t next_word() {
-        if (position_ == state_.size()) refill();
+        if (position_ == kWords) refill();
         std::uint32_t word = state_[position_++];
         word ^= word >> 11;
         word ^= (word << 7) & 0x9d2c5680u;
@@ -51,6 +51,7 @@ public:
 private:
     void refill();
 
-    std::array<std::uint32_t, 624> state_;
+    static constexpr std::size_t kWords = 624;
+    std::array<std::uint32_t, kWords> state_;
     std::size_t position_;
 };

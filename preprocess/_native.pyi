@@ -1,9 +1,10 @@
 """Types of the native half of preprocess (csrc/preprocess_module.cpp)."""
 
-from collections.abc import Buffer, Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Buffer
 
 def build_info() -> str: ...
 

@@ -16,7 +16,6 @@ OPENERS = "\"'([{\u201c\u2018\u00ab\u2039\u201e\u00bf\u00a1\u300c\u300e\uff08*_#
 JOINERS = ",;:-\u2013\u2014%=+/&|<>)]}"
 
 
-
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 

@@ -1,0 +1,98 @@
+"""The ``maskgen`` command: finds the subcommand, runs it, and turns what it raises into an exit code.
+
+Each subcommand is one module of ``maskgen.commands`` with ``add_arguments(parser)``, ``run(arguments) -> exit code``
+and ``EXAMPLES``. Only the module that was asked for is imported, and none imports anything heavy before ``run``: so
+help is instant.
+
+Exit codes: 0 done; 1 looked at something and found it bad; 2 could not do it (wrong call, or an expected error in one
+line); 130 interrupted, and the same command resumes.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+
+COMMANDS = {
+    "merge": "concatenate indexed datasets into one",
+    "verify": "check datasets: sizes, index, digests, range of ids",
+    "inspect": "show what is in a dataset, and decode documents",
+    "demo": "run everything once, end to end, on a small embedded corpus",
+}
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``maskgen`` with `argv` (the process's arguments by default) and return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] not in COMMANDS:
+        return _top_level(argv)
+    name = argv[0]
+    module = importlib.import_module(f"maskgen.commands.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(
+        prog=f"maskgen {name}",
+        description=module.__doc__,
+        epilog=f"examples:\n{module.EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    arguments = parser.parse_args(argv[1:])
+    try:
+        return int(module.run(arguments))
+    except KeyboardInterrupt:
+        print(f"maskgen {name}: interrupted; run the same command again", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        print(f"maskgen {name}: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _is_expected(error: Exception) -> bool:
+    from preprocess.errors import MaskgenError
+
+    return isinstance(error, (MaskgenError, OSError))
+
+
+def _top_level(argv: list[str]) -> int:
+    width = max(map(len, COMMANDS))
+    listing = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="maskgen",
+        usage="maskgen COMMAND ...",
+        description="Raw text in, reproducible masked-language-model training batches out.",
+        epilog=f"commands:\n{listing}\n\nexamples:\n  maskgen demo\n  maskgen verify --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="show the version and how the extensions were built")
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of the commands below")
+    arguments, unknown = parser.parse_known_args(argv)
+    if arguments.version:
+        _print_version()
+        return 0
+    if arguments.command is not None:
+        parser.error(f"unknown command {arguments.command!r}; choose from {', '.join(COMMANDS)}")
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    parser.print_help()
+    return 0
+
+
+def _print_version() -> None:
+    import maskgen._native
+    import preprocess._native
+    from preprocess.indexed.sidecar import library_versions
+
+    print(", ".join(f"{name} {version}" for name, version in library_versions().items()))
+    print(f"preprocess._native: {preprocess._native.build_info()}")
+    print(f"maskgen._native: {maskgen._native.build_info()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Show what is in an indexed dataset: type, counts, lengths, origin.
+
+Named documents are shown sequence by sequence: as text where a tokenizer is given, else as ids.
+"""
+
+import argparse
+import sys
+
+EXAMPLES = """\
+  maskgen inspect corpus_text_document
+  maskgen inspect corpus_text_document 0 17 --tokenizer tokenizer.json
+  maskgen inspect corpus_text_document -1      (the last document)"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of ``maskgen inspect``."""
+    parser.add_argument("prefix", metavar="PREFIX", help="the dataset, with or without .bin or .idx")
+    parser.add_argument("documents", nargs="*", type=int, metavar="DOCUMENT", help="documents to show, counted from 0")
+    parser.add_argument("--tokenizer", metavar="PATH", help="tokenizer.json, or a folder with one: decode the ids")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the overview, or the documents that were asked for."""
+    from maskgen.inspection import describe, show_document
+    from preprocess import IndexedDataset
+
+    dataset = IndexedDataset(arguments.prefix)
+    decode = None
+    if arguments.tokenizer:
+        from maskgen.decoding import load_decoder
+
+        decoder = load_decoder(arguments.tokenizer)
+
+        def decode(ids: list[int]) -> str:
+            return str(decoder.decode(ids, skip_special_tokens=False))
+
+    if not arguments.documents:
+        sys.stdout.write(describe(dataset))
+    for document in arguments.documents:
+        sys.stdout.write(show_document(dataset, document, decode))
+    return 0

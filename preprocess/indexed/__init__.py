@@ -1,0 +1,1 @@
+"""The indexed dataset: its bytes, reading, writing, merging, verifying."""

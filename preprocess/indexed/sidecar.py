@@ -1,0 +1,186 @@
+"""The sidecar ``PREFIX.json``: what a dataset is, where it came from, and the digests that prove it.
+
+Readers never need it. ``verify`` compares the files with it; a merge copies its digests instead of reading the tokens
+again. The digest of ``.bin`` is a list of parts in order (one for a dataset written in one go), so that the merge of
+ten thousand datasets is described without hashing them again. Strings in a sidecar are never used as paths.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from preprocess.errors import IndexedDatasetError
+from preprocess.indexed.format import sidecar_path, stat_regular_file
+
+FORMAT = "maskgen-sidecar"
+VERSION = 1
+LARGEST = 256 << 20  # bytes: two million parts; anything larger is not one of ours
+SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+REMEDY = "delete it if another program has rewritten the dataset, or make the dataset again"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of bytes and its digest."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that went into the dataset."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TokenizerInfo:
+    """Which tokenizer made the ids."""
+
+    name: str
+    sha256: str
+    vocabulary_size: int
+
+
+@dataclass
+class Sidecar:
+    """The content of ``PREFIX.json``."""
+
+    dtype: str
+    documents: int
+    sequences: int
+    tokens: int
+    has_modes: bool
+    bin: list[Part]
+    idx: Part
+    tokenizer: TokenizerInfo | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    inputs: list[InputFile] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def bin_size(self) -> int:
+        """The size of ``.bin``: that of all its parts."""
+        return sum(part.bytes for part in self.bin)
+
+    @property
+    def digest(self) -> str:
+        """One digest for the whole dataset: the hash of the digests of its files."""
+        parts = [[part.bytes, part.sha256] for part in self.bin if part.bytes]
+        statement = json.dumps({"bin": parts, "idx": [self.idx.bytes, self.idx.sha256]}, separators=(",", ":"))
+        return hashlib.sha256(statement.encode()).hexdigest()
+
+    def to_json(self) -> bytes:
+        """The file's content: sorted, readable, and the same bytes for the same facts."""
+        facts = {"format": FORMAT, "version": VERSION, "digest": self.digest, **asdict(self)}
+        return (json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def library_versions() -> dict[str, str]:
+    """What made a dataset, for the sidecar."""
+    try:
+        own = version("maskgen")
+    except PackageNotFoundError:  # used from a source tree that was never installed
+        own = "unknown"
+    return {"maskgen": own, "numpy": np.__version__, "python": platform.python_version()}
+
+
+def read_sidecar(prefix: str) -> Sidecar | None:
+    """The sidecar of the dataset at `prefix`, or None where there is none; a damaged one is an error."""
+    path = sidecar_path(prefix)
+    if not os.path.lexists(path):
+        return None
+    size = stat_regular_file(path).st_size
+    if size > LARGEST:
+        raise IndexedDatasetError(path, "size", f"{size} bytes", f"at most {LARGEST}", REMEDY)
+    try:
+        with open(path, "rb") as file:
+            facts = json.loads(file.read())
+    except (ValueError, RecursionError) as error:
+        place = f"character {error.pos}" if isinstance(error, json.JSONDecodeError) else "JSON"
+        found = str(error).split(":")[0] if isinstance(error, ValueError) else "nesting without end"
+        raise IndexedDatasetError(path, place, found, "a JSON object", REMEDY) from None
+    except OSError as error:
+        raise IndexedDatasetError(path, "file", str(error.strerror), "a readable file", REMEDY) from None
+    return _parse(path, facts)
+
+
+def _parse(path: str, facts: Any) -> Sidecar:
+    if not isinstance(facts, dict):
+        raise IndexedDatasetError(path, "JSON", type(facts).__name__, "an object", REMEDY)
+    entry = _Entry(path, facts)
+    if (entry.text("format"), entry.count("version")) != (FORMAT, VERSION):
+        found = f"format {facts['format']!r}, version {facts['version']}"
+        raise IndexedDatasetError(path, "format", found, f"{FORMAT!r}, version {VERSION}", REMEDY)
+    tokenizer = facts.get("tokenizer")
+    sidecar = Sidecar(
+        dtype=entry.text("dtype"),
+        documents=entry.count("documents"),
+        sequences=entry.count("sequences"),
+        tokens=entry.count("tokens"),
+        has_modes=entry.value("has_modes", bool),
+        bin=[_part(_Entry(path, part, f"bin[{i}].")) for i, part in enumerate(entry.value("bin", list))],
+        idx=_part(_Entry(path, entry.value("idx", dict), "idx.")),
+        tokenizer=None if tokenizer is None else _tokenizer(_Entry(path, tokenizer, "tokenizer.")),
+        settings=entry.value("settings", dict),
+        inputs=[_input(_Entry(path, file, f"inputs[{i}].")) for i, file in enumerate(entry.value("inputs", list))],
+        versions=entry.value("versions", dict),
+    )
+    if entry.text("digest") != sidecar.digest:
+        raise IndexedDatasetError(path, "digest", facts["digest"], f"{sidecar.digest}, the hash of the others", REMEDY)
+    return sidecar
+
+
+def _part(entry: "_Entry") -> Part:
+    return Part(entry.count("bytes"), entry.digest("sha256"))
+
+
+def _input(entry: "_Entry") -> InputFile:
+    return InputFile(entry.text("name"), entry.count("bytes"), entry.digest("sha256"))
+
+
+def _tokenizer(entry: "_Entry") -> TokenizerInfo:
+    return TokenizerInfo(entry.text("name"), entry.digest("sha256"), entry.count("vocabulary_size"))
+
+
+class _Entry:
+    """One JSON object of the file; every wrong value names its own place."""
+
+    def __init__(self, path: str, facts: Any, place: str = "") -> None:
+        if not isinstance(facts, Mapping):
+            raise IndexedDatasetError(path, place.rstrip("."), type(facts).__name__, "an object", REMEDY)
+        self._path, self._facts, self._place = path, facts, place
+
+    def value(self, key: str, kind: type) -> Any:
+        value = self._facts.get(key)
+        if not isinstance(value, kind):
+            found = "nothing" if key not in self._facts else f"{type(value).__name__} {value!r:.40}"
+            raise IndexedDatasetError(self._path, self._place + key, found, kind.__name__, REMEDY)
+        return value
+
+    def text(self, key: str) -> str:
+        value: str = self.value(key, str)
+        return value
+
+    def count(self, key: str) -> int:
+        value = self.value(key, int)
+        if isinstance(value, bool) or value < 0:
+            raise IndexedDatasetError(self._path, self._place + key, str(value), "a count", REMEDY)
+        return int(value)
+
+    def digest(self, key: str) -> str:
+        value = self.text(key)
+        if not SHA256.match(value):
+            raise IndexedDatasetError(self._path, self._place + key, f"{value!r:.80}", "64 hexadecimal digits", REMEDY)
+        return value

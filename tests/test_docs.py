@@ -1,0 +1,45 @@
+"""What README says about itself holds: its Python runs, its commands exist, its set-up blocks are there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from maskgen import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_python_in_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    dataset = names["dataset"]
+    assert dataset[1].tolist() == [2003, 102]
+    assert dataset.document_indices.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("kind", ["run", "test"])
+def test_set_up_commands_are_one_line_with_constraints(kind):
+    (block,) = re.findall(rf"<!-- setup:{kind} -->\n```sh\n(.*?)```", README, re.DOTALL)
+    assert block.count("\n") == 1
+    assert "pip install -c constraints.txt" in block
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/indexed-dataset.md", "CONTRIBUTING.md"])
+def test_commands_and_files_that_are_named_exist(path):
+    text = (ROOT / path).read_text()
+    for command in re.findall(r"\bmaskgen ([a-z][a-z-]+)", text):
+        assert command in cli.COMMANDS, command
+    for file in re.findall(r"`((?:docs|tools|preprocess|maskgen|csrc|tests)/[\w./-]*)`", text):
+        assert (ROOT / file).exists(), file
+
+
+def test_constraints_name_every_requirement():
+    pinned = set(re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    project = (ROOT / "pyproject.toml").read_text().split("[project]")[1].split("[project.scripts]")[0]
+    required = set(re.findall(r"^    \"([\w-]+)>=", project, re.MULTILINE))
+    assert required
+    assert required <= pinned
