@@ -76,8 +76,8 @@ std::uint32_t PieceTrie::find_base(const std::vector<unsigned char>& bytes) {
     const bool single = bytes.size() == 1;
     std::uint32_t& from = single ? first_free_ : crowded_until_;
     while (from < nodes_.size() && !is_free(from)) ++from;
-    // Bases are never 0, so that no child is state 0. A single child takes the first gap. A larger family looks only
-    // behind what earlier families found crowded, or building would take seconds.
+    // Bases are never 0, so that no child is state 0. Single children and larger families each look only behind what
+    // earlier ones of their kind found crowded, or building would take seconds.
     std::uint32_t candidate = from - bytes[0];
     for (int tries = 0;; ++candidate, ++tries) {
         if (candidate + kBytes > nodes_.size()) {
@@ -89,7 +89,7 @@ std::uint32_t PieceTrie::find_base(const std::vector<unsigned char>& bytes) {
             return is_free(candidate + byte);
         });
         if (!fits) continue;
-        if (!single && tries > kPatience) crowded_until_ = candidate + bytes[0];
+        if (tries > kPatience) from = candidate + bytes[0];
         base_taken_[candidate] = true;
         return candidate;
     }
