@@ -52,7 +52,22 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
 setup(
     license="Apache-2.0",
     ext_modules=[
-        extension("preprocess._native", ["preprocess_module.cpp", "file_map.cpp"]),
+        extension(
+            "preprocess._native",
+            [
+                "preprocess_module.cpp",
+                "file_map.cpp",
+                "wordpiece_binding.cpp",
+                "text_batch.cpp",
+                "wordpiece.cpp",
+                "wordpiece_model.cpp",
+                "learned_text.cpp",
+                "piece_trie.cpp",
+                "utf8.cpp",
+                "sentences.cpp",
+                "sentences_binding.cpp",
+            ],
+        ),
         extension("maskgen._native", ["maskgen_module.cpp", "rng.cpp"]),
     ],
     cmdclass={"build_ext": build_ext},

@@ -6,6 +6,8 @@
 
 #include "build_info.hpp"
 #include "file_map.hpp"
+#include "sentences_binding.hpp"
+#include "wordpiece_binding.hpp"
 
 namespace py = pybind11;
 
@@ -76,4 +78,6 @@ PYBIND11_MODULE(_native, module) {
     module.doc() = "Native half of preprocess; _native.pyi gives the types.";
     module.def("build_info", &build_info, "How this extension was compiled.");
     register_file_map(module);
+    register_wordpiece(module);
+    register_sentences(module);
 }

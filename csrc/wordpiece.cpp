@@ -1,0 +1,315 @@
+#include "wordpiece.hpp"
+
+#include <algorithm>
+
+#include "byte_block.hpp"
+#include "utf8.hpp"
+
+namespace {
+
+// Sixteen bytes to look at: the text's own where it is long enough, else a copy with zeros behind it.
+struct Window {
+    char bytes[16];
+    ByteBlock operator()(const char* cursor, const char* end) {
+        if (end - cursor >= 16) return ByteBlock(cursor);
+        std::memset(bytes, 0, sizeof(bytes));
+        if (cursor < end) std::memcpy(bytes, cursor, static_cast<std::size_t>(end - cursor));
+        return ByteBlock(bytes);
+    }
+};
+
+// Room behind the ids that are certain to come: copies of whole memo entries write past their last id.
+constexpr std::size_t kSlack = 64;
+
+}  // namespace
+
+void WordPieceWorker::encode(const char* begin, const char* end, TokenBuffer& out) {
+    const std::size_t before = out.size();
+    if (!model_.holds_hidden_literal(begin, end) && scan<false>(begin, end, out) == kDone) return;
+    out.truncate(before);
+    validate_utf8(begin, end);
+    ids_.clear();
+    model_.reference_.encode(begin, end, ids_);
+    out.append(ids_.data(), ids_.size());
+}
+
+bool WordPieceWorker::encode_json(const char* begin, const char* end, TokenBuffer& out) {
+    const std::size_t before = out.size();
+    if (model_.hidden_literals_.empty() && scan<true>(begin, end, out) == kDone) return true;
+    out.truncate(before);
+    return false;
+}
+
+template <bool kJson>
+WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* end, TokenBuffer& out) {
+    using Model = WordPieceModel;
+    const std::uint8_t* kinds = (kJson ? model_.json_kinds_ : model_.kinds_).data();
+    const auto kind_at = [&](const char* cursor) { return kinds[static_cast<unsigned char>(*cursor)]; };
+    const auto ends_word = [&](const char* last) {
+        return last == end || kind_at(last) <= Model::kEscape || (kind_at(last) == Model::kChinese && !joins(last, end));
+    };
+    Window window;
+    const char* cursor = begin;
+    out.reserve(static_cast<std::size_t>(end - begin) + kSlack);
+    std::size_t count = 0;
+
+    for (;;) {
+        std::uint8_t kind = Model::kSpace;
+        for (; cursor < end; ++cursor) {
+            kind = kind_at(cursor);
+            if (kind > Model::kPunctuation) break;
+            // Without a branch: white space is put down too, and what comes next is put over it.
+            const auto byte = static_cast<unsigned char>(*cursor);
+            pending_[count].kind = Pending::kTiny;
+            pending_[count].place = &model_.ascii_sets_[byte];
+            pending_[count].key.low = byte;
+            count += kind;
+            if (count == kMostPending) {
+                if (!finish(count, end, out)) return kNeedsReference;
+                count = 0;
+            }
+        }
+        if (cursor == end) break;
+
+        const char* word = cursor;
+        Pending& next = pending_[count];
+        next.word = word;
+        bool simple = false;
+        if (kind == Model::kWord) {
+            const ByteBlock block = window(cursor, end);
+            const unsigned length = block.word_length();
+            cursor += length;
+            next.length = length;
+            if (length <= TinyMemo::kBytes) {
+                next.kind = Pending::kTiny;
+                next.key = {block.short_key(length), 0};
+                next.place = tiny_memo_.set(next.key.low);
+                __builtin_prefetch(next.place);
+                simple = ends_word(cursor);
+            } else if (length < 16) {
+                next.kind = Pending::kShort;
+                next.key = block.key(length);
+                next.place = short_memo_.set({{next.key}});
+                __builtin_prefetch(next.place);
+                simple = ends_word(cursor);
+            } else {
+                const ByteBlock second = window(cursor, end);
+                const unsigned more = second.word_length();
+                cursor += more;
+                next.kind = Pending::kLong;
+                next.key = block.key(16);
+                next.second = second.key(more);
+                next.length = 16 + more;
+                next.place = long_memo_.set({{next.key, next.second}});
+                __builtin_prefetch(next.place);
+                __builtin_prefetch(static_cast<const char*>(next.place) + 64);
+                simple = more < 16 && ends_word(cursor);
+            }
+        } else if (kind == Model::kChinese) {
+            const std::uint32_t code_point = decode_utf8(cursor, end);
+            if (code_point == kInvalidCodePoint) {
+                finish(count, end, out);  // an earlier word may be invalid, and is to be reported then
+                throw InvalidUtf8(word);
+            }
+            next.kind = Pending::kId;
+            next.id = model_.chinese_id(code_point);
+            simple = next.id >= 0;
+        } else if (kind == Model::kLiteralStart) {
+            if (model_.is_literal(cursor, end)) return kJson ? kNeedsUnescaping : kNeedsReference;
+            next.kind = Pending::kId;
+            next.id = model_.ascii_ids_[static_cast<unsigned char>(*cursor++)];
+            simple = true;
+        } else if (kJson && kind == Model::kEscape) {
+            const int meant = model_.unescaped(cursor + 1, end);
+            if (meant < 0) return kNeedsUnescaping;
+            cursor += 2;
+            if (model_.kinds_[meant] == Model::kSpace) continue;
+            next.kind = Pending::kId;
+            next.id = model_.ascii_ids_[meant];
+            simple = true;
+        }
+        if (!simple) {  // a word that is long, or glued together by controls and the like: not remembered
+            cursor = end_of_word(word, end, kinds);
+            next.kind = Pending::kUnremembered;
+            next.word_end = cursor;
+        }
+        if (++count == kMostPending) {
+            if (!finish(count, end, out)) return kNeedsReference;
+            count = 0;
+        }
+    }
+    return finish(count, end, out) ? kDone : kNeedsReference;
+}
+
+// The second half of the scan, some words later: by now the tables' lines, asked for when the words were seen, are near
+// the core. Measured on a busy machine, where they come from far away, looking words up at once took twice as long.
+bool WordPieceWorker::finish(std::size_t count, const char* end, TokenBuffer& out) {
+    std::int32_t* ids = out.end();
+    for (const Pending* next = pending_.data(); next < pending_.data() + count; ++next) {
+        bool elsewhere = false;
+        if (next->kind == Pending::kTiny) {
+            const std::uint64_t* found = static_cast<const TinyMemo::Set*>(next->place)->find(next->key.low);
+            if (found != nullptr && *found != PackedIds::kElsewhere) {
+                ids = PackedIds::unpack(*found, ids);
+                continue;
+            }
+            elsewhere = found != nullptr;
+        } else if (next->kind == Pending::kShort) {
+            const ShortIds* found = static_cast<const ShortMemo::Set*>(next->place)->find({{next->key}});
+            if (found != nullptr && found->packed[0] != PackedIds::kElsewhere) {
+                ids = PackedIds::unpack(found->packed[1], PackedIds::unpack(found->packed[0], ids));
+                continue;
+            }
+            elsewhere = found != nullptr;
+        } else if (next->kind == Pending::kId) {
+            *ids++ = next->id;
+            continue;
+        } else if (next->kind == Pending::kLong) {
+            const LongMemo::Key key{{next->key, next->second}};
+            if (const LongIds* found = static_cast<const LongMemo::Set*>(next->place)->find(key)) {
+                std::memcpy(ids, found->ids, sizeof(found->ids));
+                ids += found->count;
+                continue;
+            }
+        }
+        const char* word_end = next->word_end;
+        if (next->kind == Pending::kUnremembered) {
+            if (!resolve(next->word, word_end)) return false;
+        } else {
+            word_end = next->word + next->length;
+            if (!look_up(*next, elsewhere)) return false;
+        }
+        // Room is made here alone: boundaries and memo entries give no more ids than they have bytes.
+        out.set_end(ids);
+        out.reserve(ids_.size() + static_cast<std::size_t>(end - word_end) + kSlack);
+        out.append(ids_.data(), ids_.size());
+        ids = out.end();
+    }
+    out.set_end(ids);
+    return true;
+}
+
+// A word may have more ids than the table for its length has room for. Then that table says so, and the ids stand in
+// the long one; a word that no table knows is not looked for in another (that would be a wait for memory). And since
+// finish() writes ids before it makes room for more, no entry may have more ids than its word has bytes.
+bool WordPieceWorker::look_up(const Pending& word, bool elsewhere) {
+    const LongMemo::Key long_key{{word.key, word.kind == Pending::kLong ? word.second : Key16{0, 0}}};
+    if (elsewhere) {
+        if (const LongIds* found = long_memo_.set(long_key)->find(long_key)) {
+            ids_.assign(found->ids, found->ids + found->count);
+            return true;
+        }
+    }
+    if (!resolve(word.word, word.word + word.length)) return false;
+    const std::size_t count = ids_.size();
+    if (count > word.length || count > LongIds::kIds) return true;
+    const std::int32_t* ids = ids_.data();
+    const bool packs = std::all_of(ids, ids + count, [](std::int32_t id) { return id <= PackedIds::kLargestId; });
+    if (word.kind == Pending::kTiny) {
+        const bool fits = packs && count <= PackedIds::kIds;
+        if (!elsewhere) {
+            tiny_memo_.set(word.key.low)->insert(word.key.low, fits ? PackedIds::pack(ids, count) : PackedIds::kElsewhere);
+        }
+        if (fits) return true;
+    } else if (word.kind == Pending::kShort) {
+        const bool fits = packs && count <= ShortIds::kIds;
+        if (!elsewhere) {
+            const std::size_t first = std::min(count, PackedIds::kIds);
+            const std::uint64_t packed = fits ? PackedIds::pack(ids, first) : PackedIds::kElsewhere;
+            const std::uint64_t rest = fits ? PackedIds::pack(ids + first, count - first) : PackedIds::kElsewhere;
+            short_memo_.set({{word.key}})->insert({{word.key}}, {{packed, rest}});
+        }
+        if (fits) return true;
+    }
+    LongIds entry{};
+    std::copy(ids, ids + count, entry.ids);
+    entry.count = static_cast<std::int32_t>(count);
+    long_memo_.set(long_key)->insert(long_key, entry);
+    return true;
+}
+
+const char* WordPieceWorker::end_of_word(const char* cursor, const char* end, const std::uint8_t* kinds) {
+    for (; cursor < end; ++cursor) {
+        const std::uint8_t kind = kinds[static_cast<unsigned char>(*cursor)];
+        if (kind <= WordPieceModel::kEscape) break;
+        if (kind == WordPieceModel::kChinese && !joins(cursor, end)) break;
+    }
+    return cursor;
+}
+
+bool WordPieceWorker::joins(const char* cursor, const char* end) {
+    const std::uint32_t code_point = decode_utf8(cursor, end);
+    if (code_point == kInvalidCodePoint) return false;  // reported when the scan comes to it
+    return model_.chinese_id(code_point) < 0;
+}
+
+bool WordPieceWorker::resolve(const char* begin, const char* end) {
+    ids_.clear();
+    word_.clear();
+    word_code_points_ = 0;
+    std::uint32_t survivor = 0;
+    for (const char* cursor = begin; cursor < end;) {
+        const auto byte = static_cast<unsigned char>(*cursor);
+        if (byte < 0x80 && model_.kinds_[byte] == WordPieceModel::kWord) {
+            if (++word_code_points_ <= model_.max_code_points_) word_.push_back(model_.ascii_plain_[byte]);
+            ++cursor;
+            continue;
+        }
+        const std::uint32_t code_point = decode_utf8(cursor, end);
+        if (code_point == kInvalidCodePoint) throw InvalidUtf8(cursor);
+        const LearnedEffect& effect = model_.effects_[code_point];
+        const std::uint8_t state = effect.state.load(std::memory_order_relaxed);
+        // Two different marks that stay may have been put into another order; so may the parts of one that is too long.
+        if (state == LearnedEffect::kTooLong || (effect.survivor && survivor != 0 && survivor != code_point)) {
+            validate_utf8(cursor, end);
+            resolve_by_reference(begin, end);
+            return true;
+        }
+        if (effect.survivor) survivor = code_point;
+        if (state == LearnedEffect::kPlain) {
+            word_code_points_ += effect.code_points;
+            if (word_code_points_ <= model_.max_code_points_) word_.append(effect.text, effect.size);
+            continue;
+        }
+        for (int i = 0; i < effect.size; ++i) {
+            const char part = effect.text[i];
+            if (part == kBreak) {
+                if (!flush_word()) return false;
+                continue;
+            }
+            if ((static_cast<unsigned char>(part) & 0xc0) != 0x80) ++word_code_points_;
+            if (word_code_points_ <= model_.max_code_points_) word_.push_back(part);
+        }
+    }
+    return flush_word();
+}
+
+void WordPieceWorker::resolve_by_reference(const char* begin, const char* end) {
+    if (static_cast<std::size_t>(end - begin) > kLongestHardWord) {
+        ids_.clear();
+        model_.reference_.encode(begin, end, ids_);
+        return;
+    }
+    const std::string word(begin, end);
+    auto found = hard_words_.find(word);
+    if (found == hard_words_.end()) {
+        std::vector<std::int32_t> ids;
+        model_.reference_.encode(begin, end, ids);
+        if (hard_words_.size() >= kMostHardWords) hard_words_.clear();
+        found = hard_words_.emplace(word, std::move(ids)).first;
+    }
+    ids_ = found->second;
+}
+
+bool WordPieceWorker::flush_word() {
+    bool known = true;
+    if (word_code_points_ > model_.max_code_points_) {
+        known = model_.unknown_id_ >= 0;
+        ids_.push_back(model_.unknown_id_);
+    } else if (word_code_points_ > 0) {
+        known = model_.append_pieces(word_.data(), word_.data() + word_.size(), ids_);
+    }
+    word_.clear();
+    word_code_points_ = 0;
+    return known;
+}

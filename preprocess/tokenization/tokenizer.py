@@ -1,0 +1,198 @@
+"""The tokenizer that the rest of the project uses: an engine, the special roles, and the running check.
+
+path --load_reference--> reference --create_engine--> Tokenizer.encode_batch(texts) --> flat ids, lengths
+texts --encode_documents--> batches of ids, bounded memory, document ends and special tokens added on request
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from preprocess.tokenization.checking import check_sample
+from preprocess.tokenization.engines import EngineBatch, Ids, Text, create_engine
+from preprocess.tokenization.errors import TokenizerError
+from preprocess.tokenization.loading import Loaded, load_reference
+from preprocess.tokenization.reference import encode_one
+from preprocess.tokenization.roles import Roles, require_roles, resolve_roles
+
+# One text in so many is compared with the reference. The reference is some fifty times slower, so 1 in 2,048 costs
+# two or three per cent.
+SAMPLE_ONE_IN = 2048
+BATCH_BYTES = 16 << 20
+
+
+class Tokenizer:
+    """What load_tokenizer returns."""
+
+    def __init__(self, loaded: Loaded, engine: str, roles: Roles, sample_one_in: int) -> None:
+        self._loaded = loaded
+        self._engine, self.refusals = create_engine(engine, loaded, sample_one_in)
+        self._checked_any = sample_one_in == 0 or self._engine.name == "reference"
+        self.roles = roles
+        self.path = loaded.path
+        self.digest = loaded.digest
+        self.ignored = loaded.ignored
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that runs; `refusals` says why faster ones do not."""
+        return self._engine.name
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The largest id plus one: embedding rows needed, gaps included."""
+        return max(self._loaded.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Every token's id, added ones included."""
+        return dict(self._loaded.tokenizer.get_vocab(with_added_tokens=True))
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The dtype of a dataset with this vocabulary: uint16 below 65,500 ids as in Megatron, else int32."""
+        return np.dtype(np.uint16 if self.vocabulary_size < 65500 else np.int32)
+
+    def check_dtype(self, dtype: npt.DTypeLike) -> None:
+        """Raise unless every id fits into `dtype`."""
+        wanted = np.dtype(dtype)
+        if wanted.kind not in "iu" or self.vocabulary_size - 1 > np.iinfo(wanted).max:
+            raise TokenizerError(
+                self.path,
+                f"ids up to {self.vocabulary_size - 1}",
+                f"ids that fit into {wanted}",
+                f"use a wider dtype such as {self.dtype if self.dtype != wanted else np.dtype(np.int32)}",
+            )
+
+    def require(self, *roles: str) -> None:
+        """Raise unless the vocabulary has a token for each of these roles (see Roles)."""
+        require_roles(self.roles, roles, self._loaded.tokenizer, self.path)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Readable text for ids, special tokens shown."""
+        text: str = self._loaded.tokenizer.decode([int(id_) for id_ in ids], skip_special_tokens=False)
+        return text
+
+    def encode_batch(
+        self, texts: Sequence[Text], *, threads: int = 1, add_special_tokens: bool = False
+    ) -> tuple[Ids, Ids]:
+        """The ids of all texts, one after the other, and one length a text; both int32.
+
+        Texts are str or UTF-8 bytes. The result does not depend on `threads`. Nothing is truncated.
+        """
+        if threads < 1:
+            raise TokenizerError(self.path, f"threads={threads}", "at least 1", "pass a positive number")
+        texts = texts if isinstance(texts, list) else list(texts)
+        batch = self._engine.encode_batch(texts, threads)
+        if not self._checked_any and texts:
+            # So that a corpus of a few texts is checked too.
+            self._checked_any = True
+            batch = EngineBatch(batch.ids, batch.lengths, sorted({0, *batch.sampled}))
+        check_sample(self._engine, self._encode_by_reference, texts, batch)
+        if add_special_tokens:
+            return surround(batch.ids, batch.lengths, *self._surroundings())
+        return batch.ids, batch.lengths
+
+    def _encode_by_reference(self, text: str) -> list[int]:
+        return encode_one(self._loaded.tokenizer, text)
+
+    def _surroundings(self) -> tuple[list[int], list[int]]:
+        # The post-processor's template, read off an empty text and one that is not empty.
+        with_tokens = self._loaded.tokenizer.encode("a", add_special_tokens=True).ids
+        plain = encode_one(self._loaded.tokenizer, "a")
+        empty = self._loaded.tokenizer.encode("", add_special_tokens=True).ids
+        for start in range(len(with_tokens) - len(plain) + 1):
+            before, after = with_tokens[:start], with_tokens[start + len(plain) :]
+            if with_tokens[start : start + len(plain)] == plain and before + after == empty:
+                return before, after
+        raise TokenizerError(
+            self.path, "a post-processor that changes the ids of the text", "one that adds ids around them",
+            "tokenize without special tokens",
+        )  # fmt: skip
+
+
+def surround(ids: Ids, lengths: Ids, before: Sequence[int], after: Sequence[int]) -> tuple[Ids, Ids]:
+    """Put `before` and `after` around each text's ids."""
+    added = len(before) + len(after)
+    if added == 0:
+        return ids, lengths
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths + added * np.arange(len(lengths), dtype=np.int64)
+    result = np.empty(len(ids) + added * len(lengths), dtype=np.int32)
+    own = np.ones(len(result), dtype=bool)
+    for offset, id_ in enumerate(before):
+        result[starts + offset] = id_
+        own[starts + offset] = False
+    for offset, id_ in enumerate(after):
+        places = starts + len(before) + lengths + offset
+        result[places] = id_
+        own[places] = False
+    result[own] = ids
+    return result, lengths + np.int32(added)
+
+
+def load_tokenizer(
+    path: str | os.PathLike[str],
+    engine: str = "auto",
+    *,
+    roles: Mapping[str, str] | None = None,
+    require: Iterable[str] = (),
+    lowercase: bool | None = None,
+    strip_accents: bool | None = None,
+    sample_one_in: int = SAMPLE_ONE_IN,
+) -> Tokenizer:
+    """Load a tokenizer file or directory.
+
+    `engine` is "auto" (the fastest that serves it), "reference", "native", or another registered one. `roles` names
+    the tokens of special roles where the usual names do not apply; `require` lists roles that must exist.
+    `lowercase` and `strip_accents` are for vocab.txt. `sample_one_in=0` turns the running check off.
+    """
+    if sample_one_in < 0:
+        raise TokenizerError(os.fspath(path), f"sample_one_in={sample_one_in}", "0 or more", "correct it")
+    loaded = load_reference(path, lowercase=lowercase, strip_accents=strip_accents)
+    resolved = resolve_roles(loaded.tokenizer, loaded.path, loaded.config, roles)
+    require_roles(resolved, require, loaded.tokenizer, loaded.path)
+    return Tokenizer(loaded, engine, resolved, sample_one_in)
+
+
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """Some documents' ids, one after the other, and one length a document."""
+
+    ids: Ids
+    lengths: Ids
+
+
+def encode_documents(
+    tokenizer: Tokenizer,
+    texts: Iterable[Text],
+    *,
+    threads: int = 1,
+    append_eod: bool = False,
+    add_special_tokens: bool = False,
+    batch_bytes: int = BATCH_BYTES,
+) -> Iterator[EncodedDocuments]:
+    """Encode a stream of documents, batch by batch: memory is that of `batch_bytes` of text, or of one document.
+
+    An empty document stays one, of length 0 (1 with its end-of-document token).
+    """
+    if append_eod:
+        tokenizer.require("eod")
+    eod = [] if not append_eod or tokenizer.roles.eod is None else [tokenizer.roles.eod]
+
+    def encode(batch: list[Text]) -> EncodedDocuments:
+        ids, lengths = tokenizer.encode_batch(batch, threads=threads, add_special_tokens=add_special_tokens)
+        return EncodedDocuments(*surround(ids, lengths, [], eod))
+
+    batch: list[Text] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= batch_bytes:
+            yield encode(batch)
+            batch, size = [], 0
+    if batch:
+        yield encode(batch)
