@@ -9,15 +9,22 @@ import json
 import os
 from importlib import resources
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+import numpy as np
 
-from maskgen.decoding import vocabulary_size_of
 from maskgen.inspection import describe, show_document
-from preprocess import IndexedDataset, IndexedDatasetWriter, MaskgenError, token_dtype, verify_dataset
+from preprocess import (
+    IndexedDataset,
+    IndexedDatasetWriter,
+    MaskgenError,
+    encode_documents,
+    load_tokenizer,
+    verify_dataset,
+)
 from preprocess.indexed.sidecar import InputFile, TokenizerInfo
+from preprocess.tokenization import Tokenizer
+from preprocess.tokenization.training import TrainingSettings, save_tokenizer, train_tokenizer
 
 VOCABULARY_SIZE = 1000
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def run_demo(folder: str) -> None:
@@ -31,23 +38,24 @@ def run_demo(folder: str) -> None:
     documents = write_corpus(corpus)
     print(f"   {len(documents)} documents, {os.path.getsize(corpus):,} bytes")
 
-    _say("2. A vocabulary", f"{tokenizer_path}: WordPiece, trained on that corpus")
-    tokenizer = train_vocabulary(documents)
-    tokenizer.save(tokenizer_path)
-    print(f"   {tokenizer.get_vocab_size()} entries")
+    _say("2. A vocabulary", f"maskgen train-tokenizer {corpus} --vocab-size {VOCABULARY_SIZE} --output {folder}")
+    settings = TrainingSettings(vocab_size=VOCABULARY_SIZE)
+    save_tokenizer(train_tokenizer(lambda: documents, settings), folder)
+    tokenizer = load_tokenizer(tokenizer_path)
+    print(f"   WordPiece, {tokenizer.vocabulary_size} entries; the engine that serves it is {tokenizer.engine!r}")
 
     _say("3. Tokenize", f"{prefix}.bin, .idx and .json, as Megatron-LM names them")
-    write_dataset(prefix, documents, tokenizer, corpus, tokenizer_path)
+    write_dataset(prefix, documents, tokenizer, corpus)
 
     _say("4. Verify", f"maskgen verify --full --tokenizer {tokenizer_path} {prefix}")
-    report = verify_dataset(prefix, full=True, vocabulary_size=vocabulary_size_of(tokenizer))
+    report = verify_dataset(prefix, full=True, vocabulary_size=tokenizer.vocabulary_size)
     if not report.ok:
         raise MaskgenError("; ".join(map(str, report.findings)))
     print(f"   ok  {report.summary()}")
 
     _say("5. Look inside", f"maskgen inspect {prefix} 0 --tokenizer {tokenizer_path}")
     dataset = IndexedDataset(prefix)
-    shown = describe(dataset) + show_document(dataset, 0, lambda ids: str(tokenizer.decode(ids)))
+    shown = describe(dataset) + show_document(dataset, 0, tokenizer.decode)
     print("".join(f"   {line}" for line in shown.splitlines(keepends=True)), end="")
     print(f"\nAll of it is in {folder}")
 
@@ -61,42 +69,12 @@ def write_corpus(path: str) -> list[str]:
     return documents
 
 
-def train_vocabulary(documents: list[str]) -> Tokenizer:
-    """Train a lower-casing WordPiece tokenizer that adds [CLS] and [SEP]; the same text gives the same vocabulary."""
-    # The trainer numbers the pieces "##a", "##b", ... in the order in which a hash map yields words, another in
-    # each process, and breaks ties between merges by those numbers. Naming them beforehand fixes both.
-    characters = sorted(set("".join(documents).lower()) - {" "})
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=VOCABULARY_SIZE,
-        min_frequency=2,
-        special_tokens=SPECIAL_TOKENS + [f"##{character}" for character in characters],
-        show_progress=False,
-    )
-    trained = _wordpiece({})
-    trained.train_from_iterator(documents, trainer)
-    tokenizer = _wordpiece(trained.get_vocab())
-    tokenizer.add_special_tokens(SPECIAL_TOKENS)
-    tokenizer.post_processor = processors.BertProcessing(
-        ("[SEP]", SPECIAL_TOKENS.index("[SEP]")), ("[CLS]", SPECIAL_TOKENS.index("[CLS]"))
-    )
-    return tokenizer
-
-
-def _wordpiece(vocabulary: dict[str, int]) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - no password
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    return tokenizer
-
-
-def write_dataset(prefix: str, documents: list[str], tokenizer: Tokenizer, corpus: str, tokenizer_path: str) -> None:
-    """Tokenize each document into one sequence and write the dataset."""
-    size = vocabulary_size_of(tokenizer)
-    with IndexedDatasetWriter(prefix, token_dtype(size)) as writer:
-        for encoding in tokenizer.encode_batch(documents):
-            writer.add_document(encoding.ids, [len(encoding.ids)])
-        writer.tokenizer = TokenizerInfo(os.path.basename(tokenizer_path), _sha256(tokenizer_path), size)
+def write_dataset(prefix: str, documents: list[str], tokenizer: Tokenizer, corpus: str) -> None:
+    """Tokenize each document into one sequence, with [CLS] and [SEP] around it, and write the dataset."""
+    with IndexedDatasetWriter(prefix, tokenizer.dtype) as writer:
+        for batch in encode_documents(tokenizer, documents, add_special_tokens=True):
+            writer.add_documents(batch.ids, batch.lengths, np.ones(len(batch.lengths), np.int64))
+        writer.tokenizer = TokenizerInfo(os.path.basename(tokenizer.path), tokenizer.digest, tokenizer.vocabulary_size)
         writer.inputs.append(InputFile(os.path.basename(corpus), os.path.getsize(corpus), _sha256(corpus)))
 
 

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from helpers import GOLDEN, contents, read_all, write_dataset
 
 from maskgen import cli
-from maskgen.demo import train_vocabulary
+from preprocess import load_tokenizer
+from preprocess.tokenization.training import TrainingSettings, save_tokenizer, train_tokenizer
 
 
 def maskgen(*arguments, **options):
@@ -127,14 +129,15 @@ def test_merge(tmp_path, capsys):
 
 @pytest.fixture
 def tokenizer(tmp_path):
-    tokenizer = train_vocabulary(["the keeper climbed the tower", "the tower stands"])
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    return tokenizer
+    texts = ["the keeper climbed the tower", "the tower stands"]
+    save_tokenizer(train_tokenizer(lambda: texts, TrainingSettings(vocab_size=200)), tmp_path)
+    return load_tokenizer(tmp_path)
 
 
 def test_inspect(tmp_path, tokenizer, capsys):
     prefix = str(tmp_path / "a")
-    ids = [tokenizer.encode(text).ids for text in ("the keeper", "the tower stands")]
+    flat, lengths = tokenizer.encode_batch(["the keeper", "the tower stands"], add_special_tokens=True)
+    ids = [part.tolist() for part in np.split(flat, lengths.cumsum()[:-1])]
     write_dataset(prefix, [[ids[0], ids[1]], [], [ids[1]]])
     assert cli.main(["inspect", prefix]) == 0
     out = capsys.readouterr().out

@@ -14,7 +14,7 @@ def test_demo_twice(tmp_path):
         outputs.append(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True))
     files = sorted(os.listdir(tmp_path / "first"))
     assert files == ["corpus.jsonl", "corpus_text_document.bin", "corpus_text_document.idx",
-                     "corpus_text_document.json", "tokenizer.json"]  # fmt: skip
+                     "corpus_text_document.json", "tokenizer.json", "vocab.txt"]  # fmt: skip
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
     assert "the lighthouse stands on a narrow rock" in outputs[0].stdout

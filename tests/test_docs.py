@@ -11,14 +11,17 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_python_in_readme_runs(tmp_path, monkeypatch):
+def test_python_in_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert cli.main(["demo"]) == 0
     names = {}
-    exec(compile(block, "README.md", "exec"), names)
-    dataset = names["dataset"]
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(compile(block, "README.md", "exec"), names)
+    dataset, tokenizer = names["dataset"], names["tokenizer"]
     assert dataset[1].tolist() == [2003, 102]
     assert dataset.document_indices.tolist() == [0, 2]
+    assert tokenizer.engine == "native"
+    assert tokenizer.decode(names["ids"][: names["lengths"][0]]) == "the lighthouse."
 
 
 @pytest.mark.parametrize("kind", ["run", "test"])
@@ -28,7 +31,16 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
     assert "pip install -c constraints.txt" in block
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/indexed-dataset.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/indexed-dataset.md",
+        "docs/sentence-splitting.md",
+        "docs/tokenizers.md",
+    ],
+)
 def test_commands_and_files_that_are_named_exist(path):
     text = (ROOT / path).read_text()
     for command in re.findall(r"\bmaskgen ([a-z][a-z-]+)", text):

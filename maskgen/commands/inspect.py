@@ -16,24 +16,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of ``maskgen inspect``."""
     parser.add_argument("prefix", metavar="PREFIX", help="the dataset, with or without .bin or .idx")
     parser.add_argument("documents", nargs="*", type=int, metavar="DOCUMENT", help="documents to show, counted from 0")
-    parser.add_argument("--tokenizer", metavar="PATH", help="tokenizer.json, or a folder with one: decode the ids")
+    parser.add_argument("--tokenizer", metavar="PATH", help="tokenizer file or folder: show text instead of ids")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the overview, or the documents that were asked for."""
     from maskgen.inspection import describe, show_document
-    from preprocess import IndexedDataset
+    from preprocess import IndexedDataset, load_tokenizer
 
     dataset = IndexedDataset(arguments.prefix)
-    decode = None
-    if arguments.tokenizer:
-        from maskgen.decoding import load_decoder
-
-        decoder = load_decoder(arguments.tokenizer)
-
-        def decode(ids: list[int]) -> str:
-            return str(decoder.decode(ids, skip_special_tokens=False))
-
+    decode = load_tokenizer(arguments.tokenizer, engine="reference").decode if arguments.tokenizer else None
     if not arguments.documents:
         sys.stdout.write(describe(dataset))
     for document in arguments.documents:

@@ -33,13 +33,11 @@ def _positive(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify each dataset in turn; a bad one does not keep the others from being looked at."""
-    from preprocess import verify_dataset
+    from preprocess import load_tokenizer, verify_dataset
 
     vocabulary_size = arguments.vocab_size
     if vocabulary_size is None and arguments.tokenizer:
-        from maskgen.decoding import load_decoder, vocabulary_size_of
-
-        vocabulary_size = vocabulary_size_of(load_decoder(arguments.tokenizer))
+        vocabulary_size = load_tokenizer(arguments.tokenizer, engine="reference").vocabulary_size
     bad = 0
     for prefix in arguments.prefixes:
         report = verify_dataset(

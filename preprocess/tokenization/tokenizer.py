@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from preprocess.indexed.format import token_dtype
 from preprocess.tokenization.checking import check_sample
 from preprocess.tokenization.engines import EngineBatch, Ids, Text, create_engine
 from preprocess.tokenization.errors import TokenizerError
@@ -54,7 +55,7 @@ class Tokenizer:
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """The dtype of a dataset with this vocabulary: uint16 below 65,500 ids as in Megatron, else int32."""
-        return np.dtype(np.uint16 if self.vocabulary_size < 65500 else np.int32)
+        return token_dtype(self.vocabulary_size)
 
     def check_dtype(self, dtype: npt.DTypeLike) -> None:
         """Raise unless every id fits into `dtype`."""
