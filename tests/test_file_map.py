@@ -114,18 +114,18 @@ def test_reads_in_other_threads_raise_in_the_main_thread(tmp_path):
         from preprocess import IndexedDataset, IndexedDatasetError
         sequence = IndexedDataset({prefix!r})[0]
         os.truncate({prefix!r} + ".bin", 100)
-        lost = []
+        go, lost = [], []
         def work():
+            while not go:
+                time.sleep(0.001)
             before = preprocess.lost_page_count()
             sequence.sum()
             lost.append(preprocess.lost_page_count() - before)
-        thread = threading.Thread(target=work)
-        raised, started, end = 0, False, time.monotonic() + 30
+        threading.Thread(target=work).start()
+        raised, end = 0, time.monotonic() + 30
         while not (raised and lost) and time.monotonic() < end:
             try:  # the error may come at any statement, and again for pages that the thread reads after it
-                if not started:
-                    started = True
-                    thread.start()
+                go.append(1)
                 time.sleep(0.01)
             except IndexedDatasetError:
                 raised += 1
