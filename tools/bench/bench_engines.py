@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from corpus_texts import read_texts
+
 BATCH_CHARACTERS = 16_000_000
 Encode = Callable[[Sequence[Any]], object]
 
@@ -65,32 +67,6 @@ ENGINES: dict[str, Callable[[str, int], Encode]] = {
     "tokie": start_tokie,
     "gigatoken": start_gigatoken,
 }
-
-
-def read_texts(path: str, key: str, megabytes: float) -> list[str]:
-    """Texts from the head of a JSON-lines file."""
-    texts: list[str] = []
-    left = megabytes * 1e6
-
-    def take(lines: Any) -> None:
-        nonlocal left
-        for line in lines:
-            texts.append(json.loads(line)[key])
-            left -= len(texts[-1].encode())
-            if left <= 0:
-                return
-
-    if path.endswith(".zst"):
-        import io
-
-        import zstandard
-
-        with open(path, "rb") as raw:
-            take(io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(raw), encoding="utf-8"))
-    else:
-        with open(path, encoding="utf-8") as file:
-            take(file)
-    return texts
 
 
 def peak_memory() -> float:

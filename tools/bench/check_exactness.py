@@ -7,7 +7,6 @@ lower-cased. Each text is given as str and as bytes.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -15,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
+from corpus_texts import corpus_texts
 from tokenizers import Tokenizer as Reference
 
 from preprocess.tokenization.checking import shrink
@@ -24,21 +24,6 @@ from preprocess.tokenization.native import NativeEngine
 from preprocess.tokenization.reference import encode_one, flatten
 
 VARIANTS: tuple[tuple[bool, bool | None], ...] = ((True, None), (False, None), (False, True), (False, False))
-
-
-def corpus_texts(path: str, key: str) -> Iterator[str]:
-    """The texts of a JSON-lines file, which may be compressed with zstd."""
-    if path.endswith(".zst"):
-        import io
-
-        import zstandard
-
-        with open(path, "rb") as raw:
-            stream = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(raw), encoding="utf-8")
-            yield from (json.loads(line)[key] for line in stream)
-    else:
-        with open(path, encoding="utf-8") as file:
-            yield from (json.loads(line)[key] for line in file)
 
 
 def batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
