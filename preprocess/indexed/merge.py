@@ -5,7 +5,6 @@ input's index is checked and its ``.bin`` appended (by the kernel, unread, where
 and the new index is streamed from the inputs' indices.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -126,9 +125,7 @@ def _merged_layout(names: list[str], indices: list[IndexFile], widen: bool) -> I
 
 def _append(out: PartFile, name: str, index: IndexFile, dtype: TokenDType) -> Sidecar:
     """Check one input and append its tokens; returns its sidecar, made here when it has none."""
-    raw = load_index(index)
-    idx = Part(index.identity[3], hashlib.sha256(raw.data).hexdigest())
-    from_files = describe_files(index, idx)
+    from_files = describe_files(index, load_index(index))
     sidecar = read_sidecar(name)
     for place, said, is_so in sidecar.contradictions(from_files) if sidecar is not None else []:
         raise IndexedDatasetError(sidecar_path(name), place, str(said), f"{is_so}, as in its dataset", REMEDY)

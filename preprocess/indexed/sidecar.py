@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from preprocess.errors import IndexedDatasetError, os_failure
+from preprocess.indexed.check import RawBytes
 from preprocess.indexed.format import sidecar_path, stat_regular_file
 from preprocess.indexed.index_file import IndexFile
 
@@ -105,8 +106,8 @@ class Sidecar:
         return (json.dumps(facts, indent=1, allow_nan=False, default=_plain) + "\n").encode("ascii")
 
 
-def describe_files(index: IndexFile, idx: Part) -> Sidecar:
-    """What the files of a dataset say about themselves, as a sidecar; its one part of ``.bin`` has no digest yet."""
+def describe_files(index: IndexFile, raw: RawBytes) -> Sidecar:
+    """What a dataset's index, loaded as `raw`, says, as a sidecar; its one part of ``.bin`` has no digest yet."""
     return Sidecar(
         dtype=str(index.layout.dtype),
         documents=index.layout.documents,
@@ -114,7 +115,7 @@ def describe_files(index: IndexFile, idx: Part) -> Sidecar:
         tokens=index.tokens,
         has_modes=index.layout.has_modes,
         bin=[Part(index.bin_size, "")] if index.bin_size else [],
-        idx=idx,
+        idx=Part(index.identity[3], hashlib.sha256(raw.data).hexdigest()),
     )
 
 

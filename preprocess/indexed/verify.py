@@ -4,7 +4,6 @@ Data flow: the index is checked as a reader does it, then compared with the side
 ``.idx``); with ``full`` the tokens are read once for the digests of ``.bin`` and the range of ids.
 """
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,7 +83,7 @@ def verify_dataset(
     _noting(report, lambda: check_index(index.path, raw, index.layout, index.bin_size))
     report.checked.append("index")
     report.documents, report.sequences = index.layout.documents, index.layout.sequences
-    report.tokens = index.bin_size // index.layout.dtype.itemsize
+    report.tokens = index.tokens
     parts: list[Part] = []
     if sidecar is not None and _compare_with_sidecar(report, index, raw, sidecar):
         parts = sidecar.bin
@@ -109,8 +108,7 @@ def _noting(report: VerifyReport, step: Callable[[], T]) -> T | None:
 
 def _compare_with_sidecar(report: VerifyReport, index: IndexFile, raw: RawBytes, sidecar: Sidecar) -> bool:
     """Note what the sidecar says and the files do not; False when the digests of ``.bin`` cannot be compared."""
-    idx = Part(index.identity[3], hashlib.sha256(raw.data).hexdigest())
-    differences = sidecar.contradictions(describe_files(index, idx))
+    differences = sidecar.contradictions(describe_files(index, raw))
     for place, said, is_so in differences:
         expected = f"{said}, as {sidecar_path(report.prefix)} says"
         report.findings.append(IndexedDatasetError(index.path, place, str(is_so), expected, REWRITE))
