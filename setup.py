@@ -9,7 +9,7 @@
 import os
 import sys
 
-from pybind11.setup_helpers import Pybind11Extension, build_ext
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
 from setuptools import setup
 
 FLAGS = {
@@ -49,6 +49,8 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
     )
 
 
+ParallelCompile(default=os.cpu_count() or 1).install()  # one file a core, where setuptools takes one after the other
+
 setup(
     license="Apache-2.0",
     ext_modules=[
@@ -57,6 +59,12 @@ setup(
             [
                 "preprocess_module.cpp",
                 "file_map.cpp",
+                "jsonl_binding.cpp",
+                "jsonl.cpp",
+                "json_text.cpp",
+                "json_spans.cpp",
+                "newlines.cpp",
+                "sha256_lanes.cpp",
                 "wordpiece_binding.cpp",
                 "text_batch.cpp",
                 "wordpiece.cpp",

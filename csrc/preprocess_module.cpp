@@ -6,7 +6,10 @@
 
 #include "build_info.hpp"
 #include "file_map.hpp"
+#include "jsonl_binding.hpp"
+#include "newlines.hpp"
 #include "sentences_binding.hpp"
+#include "sha256_lanes.hpp"
 #include "wordpiece_binding.hpp"
 
 namespace py = pybind11;
@@ -72,12 +75,52 @@ void register_file_map(py::module_& module) {
         "met a lost page; what it raises is raised there.");
 }
 
+// The bytes of an object, which stay as long as the result does.
+py::buffer_info contiguous_bytes(const py::buffer& data) {
+    py::buffer_info bytes = data.request();
+    if (bytes.ndim != 1 || bytes.itemsize != 1 || (bytes.size > 1 && bytes.strides[0] != 1)) {
+        throw py::value_error("data must be contiguous bytes");
+    }
+    return bytes;
+}
+
+void register_bytes(py::module_& module) {
+    module.def(
+        "count_newlines",
+        [](const py::buffer& data) {
+            const py::buffer_info bytes = contiguous_bytes(data);
+            const py::gil_scoped_release release;
+            return count_newlines(static_cast<const char*>(bytes.ptr), static_cast<std::size_t>(bytes.size));
+        },
+        py::arg("data"), "How many \\n there are in bytes, or in a view of some.");
+    module.def(
+        "sha256_lanes",
+        [](const py::buffer& data) {
+            const py::buffer_info bytes = contiguous_bytes(data);
+            const auto size = static_cast<std::size_t>(bytes.size);
+            if (size % kSha256Lanes != 0) throw py::value_error("data must be eight messages of one length");
+            std::array<Sha256, kSha256Lanes> digests;
+            {
+                const py::gil_scoped_release release;
+                sha256_lanes(static_cast<const unsigned char*>(bytes.ptr), size / kSha256Lanes, digests);
+            }
+            py::list found;
+            for (const Sha256& digest : digests) {
+                found.append(py::bytes(reinterpret_cast<const char*>(digest.data()), digest.size()));
+            }
+            return found;
+        },
+        py::arg("data"), "The SHA-256 of each eighth of some bytes.");
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
     module.doc() = "Native half of preprocess; _native.pyi gives the types.";
     module.def("build_info", &build_info, "How this extension was compiled.");
     register_file_map(module);
+    register_jsonl(module);
+    register_bytes(module);
     register_wordpiece(module);
     register_sentences(module);
 }

@@ -18,6 +18,8 @@ struct Chunk {
     bool done = false;
 };
 
+}  // namespace
+
 std::uint64_t sample_hash(const char* begin, const char* end) {
     std::uint64_t hash = static_cast<std::uint64_t>(end - begin) + 0x9e3779b97f4a7c15u;
     const char* last = begin + std::min<std::size_t>(static_cast<std::size_t>(end - begin), kSampledPrefix);
@@ -28,8 +30,6 @@ std::uint64_t sample_hash(const char* begin, const char* end) {
     hash *= 0xbf58476d1ce4e5b9u;
     return hash ^ hash >> 32;
 }
-
-}  // namespace
 
 class WordPieceWorkers::Run {
 public:

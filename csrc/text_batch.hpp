@@ -32,6 +32,9 @@ struct EncodedBatch {
     std::vector<std::int64_t> sampled;  // indices of the texts to compare with the reference, ascending
 };
 
+// Decides by length and first bytes alone which texts are compared with the reference.
+std::uint64_t sample_hash(const char* begin, const char* end);
+
 // The workers of one tokenizer. A worker is lent to one thread at a time and keeps its memo between batches.
 class WordPieceWorkers {
 public:
@@ -42,16 +45,18 @@ public:
     EncodedBatch encode(const std::vector<TextView>& texts, unsigned threads, std::uint64_t sample_one_in,
                         const std::function<void()>& between_chunks);
 
-private:
-    class Run;
     struct Bench {  // a worker with the buffers that it works on
         explicit Bench(WordPieceModel& model) : worker(model) {}
         WordPieceWorker worker;
         std::vector<char> utf8;
+        TokenBuffer ids;
     };
 
     std::unique_ptr<Bench> borrow();
     void give_back(std::unique_ptr<Bench> bench);
+
+private:
+    class Run;
 
     WordPieceModel& model_;
     std::mutex mutex_;

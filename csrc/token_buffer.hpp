@@ -9,10 +9,11 @@
 
 #include "huge_pages.hpp"
 
-class TokenBuffer {
+template <typename Id>
+class IdBuffer {
 public:
-    std::int32_t* data() const { return data_.get(); }
-    std::int32_t* end() const { return data_.get() + size_; }
+    Id* data() const { return data_.get(); }
+    Id* end() const { return data_.get() + size_; }
     std::size_t size() const { return size_; }
 
     // Makes room for `more` ids behind the last one. realloc moves large blocks by moving pages, not bytes.
@@ -23,15 +24,15 @@ public:
         resize_memory(wanted);
     }
     // After writing up to `last`.
-    void set_end(const std::int32_t* last) { size_ = static_cast<std::size_t>(last - data_.get()); }
+    void set_end(const Id* last) { size_ = static_cast<std::size_t>(last - data_.get()); }
     void truncate(std::size_t size) { size_ = size; }
-    void append(const std::int32_t* ids, std::size_t count) {
+    void append(const Id* ids, std::size_t count) {
         reserve(count);
-        if (count != 0) std::memcpy(end(), ids, count * sizeof(std::int32_t));
+        if (count != 0) std::memcpy(end(), ids, count * sizeof(Id));
         size_ += count;
     }
     // Gives the memory away, cut to size; to be freed with free(). Never null.
-    std::int32_t* release() {
+    Id* release() {
         resize_memory(size_ == 0 ? 1 : size_);
         size_ = capacity_ = 0;
         return data_.release();
@@ -39,15 +40,17 @@ public:
 
 private:
     void resize_memory(std::size_t capacity) {
-        void* moved = std::realloc(data_.get(), capacity * sizeof(std::int32_t));
+        void* moved = std::realloc(data_.get(), capacity * sizeof(Id));
         if (moved == nullptr) throw std::bad_alloc();
         (void)data_.release();
-        data_.reset(static_cast<std::int32_t*>(moved));
-        prefer_huge_pages(moved, capacity * sizeof(std::int32_t));
+        data_.reset(static_cast<Id*>(moved));
+        prefer_huge_pages(moved, capacity * sizeof(Id));
         capacity_ = capacity;
     }
 
-    std::unique_ptr<std::int32_t, FreeMemory> data_;
+    std::unique_ptr<Id, FreeMemory> data_;
     std::size_t size_ = 0;
     std::size_t capacity_ = 0;
 };
+
+using TokenBuffer = IdBuffer<std::int32_t>;

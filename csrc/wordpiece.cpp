@@ -120,7 +120,7 @@ WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* en
             next.id = model_.ascii_ids_[static_cast<unsigned char>(*cursor++)];
             simple = true;
         } else if (kJson && kind == Model::kEscape) {
-            const int meant = model_.unescaped(cursor + 1, end);
+            const int meant = end - cursor < 2 ? -1 : model_.escapes_[static_cast<unsigned char>(cursor[1])];
             if (meant < 0) return kNeedsUnescaping;
             cursor += 2;
             if (model_.kinds_[meant] == Model::kSpace) continue;

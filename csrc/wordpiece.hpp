@@ -49,7 +49,7 @@ private:
 
     void classify_ascii();
     // What the second character of a JSON escape stands for, when the scan can take it; else -1.
-    int unescaped(const char* cursor, const char* end) const;
+    int unescaped(int escape) const;
     bool is_literal(const char* cursor, const char* end) const;
     bool holds_hidden_literal(const char* begin, const char* end) const;
     // The id of a code point of that range when it is a word of its own; kNotAlone when it joins its neighbours.
@@ -67,6 +67,7 @@ private:
     bool literal_with_slash_ = false;
     std::array<std::uint8_t, 256> kinds_;
     std::array<std::uint8_t, 256> json_kinds_;  // the same inside a JSON string
+    std::array<std::int8_t, 256> escapes_;      // unescaped()
     std::array<std::int32_t, 128> ascii_ids_{};
     // Punctuation as the scan looks up words: a set of its own for each.
     std::array<TinyMemo::Set, 128> ascii_sets_{};

@@ -5,6 +5,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include "binding_memory.hpp"
+#include "json_spans.hpp"
 #include "text_batch.hpp"
 #include "wordpiece.hpp"
 
@@ -57,10 +59,9 @@ std::vector<TextView> views_of(const py::list& texts) {
     return views;
 }
 
-template <typename Value>
-py::array_t<Value> adopt(Value* values, std::size_t count) {
-    const py::capsule owner(values, [](void* memory) { std::free(memory); });
-    return py::array_t<Value>(static_cast<py::ssize_t>(count), values, owner);
+void check_signals() {
+    const py::gil_scoped_acquire acquire;  // so that Ctrl-C stops a long batch
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
 class Engine {
@@ -75,10 +76,7 @@ public:
         EncodedBatch batch;
         {
             const py::gil_scoped_release release;
-            batch = workers_.encode(views, threads, sample_one_in, [] {
-                const py::gil_scoped_acquire acquire;  // so that Ctrl-C stops a long batch
-                if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-            });
+            batch = workers_.encode(views, threads, sample_one_in, check_signals);
         }
         const std::size_t count = batch.ids.size();
         return py::make_tuple(adopt(batch.ids.release(), count),
@@ -104,7 +102,34 @@ public:
         return adopt(ids.release(), count);
     }
 
+    py::tuple encode_json_spans(const py::object& data, const py::array& spans, int itemsize,
+                                std::uint64_t sample_one_in) {
+        if (!py::isinstance<py::array_t<std::int64_t, py::array::c_style>>(spans) || spans.ndim() != 2 ||
+            spans.shape(1) != 2 || (spans.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
+            throw py::value_error("spans must be a C-contiguous array int64[n, 2]");
+        }
+        if (itemsize == 2) return encode_spans<std::uint16_t>(data, spans, sample_one_in);
+        if (itemsize == 4) return encode_spans<std::int32_t>(data, spans, sample_one_in);
+        throw py::value_error("itemsize " + std::to_string(itemsize) + "; ids take 2 or 4 bytes");
+    }
+
 private:
+    template <typename Id>
+    py::tuple encode_spans(const py::object& data, const py::array& spans, std::uint64_t sample_one_in) {
+        const HeldBytes bytes(data);
+        EncodedSpans<Id> found;
+        {
+            const py::gil_scoped_release release;
+            found = ::encode_json_spans<Id>(workers_, bytes.begin(), bytes.size(),
+                                            static_cast<const std::int64_t*>(spans.data()),
+                                            static_cast<std::size_t>(spans.shape(0)), sample_one_in, check_signals);
+        }
+        const std::size_t count = found.ids.size();
+        const auto rows = static_cast<py::ssize_t>(found.lengths.size());
+        return py::make_tuple(adopt(found.ids.release(), count), adopt(std::move(found.lengths), {rows}),
+                              found.sampled);
+    }
+
     std::unique_ptr<WordPieceModel> create(const WordPieceSettings& settings) {
         const py::gil_scoped_release release;  // the constructor asks the reference about ASCII
         return std::make_unique<WordPieceModel>(reference_, settings);
@@ -157,5 +182,10 @@ void register_wordpiece(py::module_& module) {
              py::arg("sample_one_in"),
              "A list of str or UTF-8 bytes -> (ids, lengths, indices of the texts to compare with the reference).")
         .def("encode_json", &Engine::encode_json, py::arg("content"),
-             "The bytes between the quotes of a JSON string -> ids, or None where they must be unescaped first.");
+             "The bytes between the quotes of a JSON string -> ids, or None where they must be unescaped first.")
+        .def("encode_json_spans", &Engine::encode_json_spans, py::arg("data"), py::arg("spans"), py::kw_only(),
+             py::arg("itemsize"), py::arg("sample_one_in"),
+             "Texts inside JSON strings: bytes and int64[n, 2] of begin and end -> (ids, uint16 for itemsize 2 or int32 "
+             "for 4; lengths; indices of the spans to compare with the reference). A length of -1: invalid "
+             "UTF-8, a bad escape or half a surrogate pair. (-1, -1) stands for nothing and has the length 0.");
 }

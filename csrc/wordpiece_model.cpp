@@ -38,6 +38,7 @@ WordPieceModel::WordPieceModel(Reference& reference, const WordPieceSettings& se
     }
     json_kinds_ = kinds_;
     json_kinds_['\\'] = kEscape;
+    for (int byte = 0; byte < 256; ++byte) escapes_[byte] = static_cast<std::int8_t>(unescaped(byte));
 }
 
 void WordPieceModel::classify_ascii() {
@@ -68,10 +69,9 @@ void WordPieceModel::classify_ascii() {
     }
 }
 
-int WordPieceModel::unescaped(const char* cursor, const char* end) const {
-    if (cursor >= end) return -1;
-    int meant = static_cast<unsigned char>(*cursor);
-    switch (meant) {
+int WordPieceModel::unescaped(int escape) const {
+    int meant = escape;
+    switch (escape) {
         case 'n': meant = '\n'; break;
         case 't': meant = '\t'; break;
         case 'r': meant = '\r'; break;

@@ -142,9 +142,9 @@ def _append(out: PartFile, name: str, index: IndexFile, dtype: TokenDType) -> Si
         for data in read_parts(bin_path(name), [part.bytes for part in parts], on_digest):
             out.append(np.frombuffer(data, index.layout.dtype).astype(dtype).data)
     elif sidecar is not None:
-        out.append_file(bin_path(name), index.bin_size)
+        out.append_file(bin_path(name), [index.bin_size])
     else:
-        out.append_file(bin_path(name), index.bin_size, on_digest)
+        out.append_file(bin_path(name), [index.bin_size], on_digest)
     if sidecar is None:
         sidecar = replace(from_files, bin=[Part(index.bin_size, sha256) for sha256 in digests])
     return sidecar

@@ -12,7 +12,7 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from typing import Protocol
@@ -67,14 +67,17 @@ class PartFile:
                 self.bytes += written
                 view = view[written:]
 
-    def append_file(self, source: str, size: int, on_digest: Callable[[int, str], None] | None = None) -> None:
-        """Append the `size` bytes of another file: inside the kernel where the system can and nothing is digested."""
+    def append_file(
+        self, source: str, sizes: Sequence[int], on_digest: Callable[[int, str], None] | None = None
+    ) -> None:
+        """Append another file, of parts of these sizes: inside the kernel where it can and nothing is digested."""
+        size = sum(sizes)
         copied = 0
         if self._digest is None and on_digest is None:
             copied = self._append_in_kernel(source, size)
         if copied < size:
             skipped = 0
-            for data in read_parts(source, [size], on_digest):
+            for data in read_parts(source, sizes, on_digest):
                 fresh = memoryview(data)[max(0, copied - skipped) :]  # what the kernel has not already brought
                 skipped += len(data)
                 self.append(fresh)

@@ -40,14 +40,17 @@ class Part:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file that went into the dataset."""
+    """A file that went into the dataset: its content's digest or, where nobody had the time for that, its date."""
 
     name: str
     bytes: int
-    sha256: str
+    sha256: str | None = None
+    modified_ns: int | None = None
+    lines: int | None = None  # or rows; the lines of all inputs, in order, are what provenance counts in
 
     def __post_init__(self) -> None:
-        _must_be_digest(self.name, self.sha256)
+        if self.sha256 is not None:
+            _must_be_digest(self.name, self.sha256)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Sidecar:
     settings: dict[str, Any] = field(default_factory=dict)
     inputs: list[InputFile] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)  # of the run that made it
 
     @property
     def bin_size(self) -> int:
@@ -103,6 +107,7 @@ class Sidecar:
     def to_json(self) -> bytes:
         """The file's content: readable, the format's name first, and the same bytes for the same facts."""
         facts = {"format": FORMAT, "version": VERSION, "digest": self.digest, **asdict(self)}
+        facts["inputs"] = [{key: fact for key, fact in file.items() if fact is not None} for file in facts["inputs"]]
         return (json.dumps(facts, indent=1, allow_nan=False, default=_plain) + "\n").encode("ascii")
 
 
@@ -179,6 +184,7 @@ def _parse(path: str, facts: Any) -> Sidecar:
         settings=entry.value("settings", dict),
         inputs=[_input(_Entry(path, file, f"inputs[{i}].")) for i, file in enumerate(entry.value("inputs", list))],
         versions=entry.value("versions", dict),
+        statistics=facts.get("statistics") or {},
     )
     if entry.text("digest") != sidecar.digest:
         raise IndexedDatasetError(path, "digest", facts["digest"], f"{sidecar.digest}, the hash of the others", REMEDY)
@@ -190,7 +196,12 @@ def _part(entry: "_Entry") -> Part:
 
 
 def _input(entry: "_Entry") -> InputFile:
-    return InputFile(entry.text("name"), entry.count("bytes"), entry.digest("sha256"))
+    return InputFile(
+        entry.text("name"),
+        entry.count("bytes"),
+        entry.digest("sha256") if entry.has("sha256") else None,
+        *(entry.count(key) if entry.has(key) else None for key in ("modified_ns", "lines")),
+    )
 
 
 def _tokenizer(entry: "_Entry") -> TokenizerInfo:
@@ -204,6 +215,9 @@ class _Entry:
         if not isinstance(facts, Mapping):
             raise IndexedDatasetError(path, place.rstrip("."), type(facts).__name__, "an object", REMEDY)
         self._path, self._facts, self._place = path, facts, place
+
+    def has(self, key: str) -> bool:
+        return self._facts.get(key) is not None
 
     def value(self, key: str, kind: type) -> Any:
         value = self._facts.get(key)

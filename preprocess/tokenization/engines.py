@@ -6,7 +6,7 @@ the reason when it cannot give the reference's ids for that tokenizer. ``auto`` 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from preprocess.tokenization.loading import Loaded
 
 Text = str | bytes
 Ids = npt.NDArray[np.int32]
+Spans = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,24 @@ class Engine(Protocol):
 
     def encode_batch(self, texts: Sequence[Text], threads: int) -> EngineBatch:
         """Encode `texts`; TextError names the first bad one."""
+        ...
+
+
+@dataclass(frozen=True)
+class JsonBatch:
+    """The ids of texts inside JSON strings."""
+
+    ids: npt.NDArray[np.uint16] | Ids  # all texts, one after the other
+    lengths: Ids  # one a span; -1 for what is no text
+    sampled: Sequence[int]  # spans to compare with the reference; chosen by their content alone
+
+
+@runtime_checkable
+class JsonEngine(Engine, Protocol):
+    """An engine that also takes texts as they stand in JSON; any other is given them decoded."""
+
+    def encode_json(self, data: memoryview | bytes, spans: Spans, itemsize: int) -> JsonBatch:
+        """See Tokenizer.encode_json; ids of `itemsize` bytes, into which the vocabulary fits."""
         ...
 
 

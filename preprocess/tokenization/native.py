@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preprocess import _native
-from preprocess.tokenization.engines import EngineBatch, Text
+from preprocess.tokenization.engines import EngineBatch, JsonBatch, Spans, Text
 from preprocess.tokenization.errors import EngineUnsupportedError, invalid_utf8, lone_surrogate, not_a_text
 from preprocess.tokenization.loading import Loaded
 from preprocess.tokenization.reference import encode_one
@@ -93,6 +93,12 @@ class NativeEngine:
                     raise not_a_text(index, type(text).__name__) from None
             raise
         return EngineBatch(ids, lengths, sampled)
+
+    def encode_json(self, data: memoryview | bytes, spans: Spans, itemsize: int) -> JsonBatch:
+        """See JsonEngine."""
+        return JsonBatch(
+            *self._engine.encode_json_spans(data, spans, itemsize=itemsize, sample_one_in=self._sample_one_in)
+        )
 
 
 def why_not(specification: Mapping[str, Any]) -> str | None:

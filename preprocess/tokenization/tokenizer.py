@@ -7,14 +7,17 @@ texts --encode_documents--> batches of ids, bounded memory, document ends and sp
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from preprocess.indexed.format import token_dtype
 from preprocess.tokenization.checking import check_sample
-from preprocess.tokenization.engines import EngineBatch, Ids, Text, create_engine
+from preprocess.tokenization.engines import EngineBatch, Ids, JsonEngine, Spans, Text, create_engine
 from preprocess.tokenization.errors import TokenizerError
+from preprocess.tokenization.json_texts import decode_span, encode_spans
 from preprocess.tokenization.loading import Loaded, load_reference
 from preprocess.tokenization.reference import encode_one
 from preprocess.tokenization.roles import Roles, require_roles, resolve_roles
@@ -31,6 +34,7 @@ class Tokenizer:
     def __init__(self, loaded: Loaded, engine: str, roles: Roles, sample_one_in: int) -> None:
         self._loaded = loaded
         self._engine, self.refusals = create_engine(engine, loaded, sample_one_in)
+        self._json_engine = self._engine if isinstance(self._engine, JsonEngine) else None
         self._checked_any = sample_one_in == 0 or self._engine.name == "reference"
         self.roles = roles
         self.path = loaded.path
@@ -42,7 +46,7 @@ class Tokenizer:
         """The name of the engine that runs; `refusals` says why faster ones do not."""
         return self._engine.name
 
-    @property
+    @cached_property
     def vocabulary_size(self) -> int:
         """The largest id plus one: embedding rows needed, gaps included."""
         return max(self._loaded.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
@@ -94,14 +98,44 @@ class Tokenizer:
             batch = EngineBatch(batch.ids, batch.lengths, sorted({0, *batch.sampled}))
         check_sample(self._engine, self._encode_by_reference, texts, batch)
         if add_special_tokens:
-            return surround(batch.ids, batch.lengths, *self._surroundings())
+            return surround(batch.ids, batch.lengths, *self.surroundings())
+        return batch.ids, batch.lengths
+
+    def encode_json(
+        self, data: memoryview | bytes, spans: Spans
+    ) -> tuple[npt.NDArray[np.uint16] | npt.NDArray[np.int32], Ids]:
+        """The ids of texts that stand in JSON: `spans`, int64[n, 2], are begin and end between their quotes.
+
+        The same ids as those of the unescaped texts, as uint16 where that is the tokenizer's dtype, else int32, and
+        one length a span: -1 (and no ids) where it is no text, by its UTF-8 or its escapes. A span of
+        (-1, -1) stands for nothing and has the length 0. One thread, the caller's own.
+        """
+        itemsize = 2 if self.dtype == np.uint16 else 4
+        spans = np.ascontiguousarray(spans)
+        if self._json_engine is not None:
+            batch = self._json_engine.encode_json(data, spans, itemsize)
+        else:
+            batch = encode_spans(self._engine, data, spans, itemsize)
+        sampled = set(batch.sampled)
+        if not self._checked_any:
+            texts = np.flatnonzero((batch.lengths >= 0) & (spans[:, 0] >= 0))
+            self._checked_any = len(texts) > 0
+            sampled.update(texts[:1].tolist())
+        if sampled:
+            rows = sorted(sampled)
+            ends = np.maximum(batch.lengths, 0).cumsum(dtype=np.int64)
+            ids = [batch.ids[ends[row] - batch.lengths[row] : ends[row]] for row in rows]
+            found = EngineBatch(np.concatenate(ids).astype(np.int32), batch.lengths[rows], range(len(rows)))
+            check_sample(
+                self._engine, self._encode_by_reference, [decode_span(data, spans, row) for row in rows], found
+            )
         return batch.ids, batch.lengths
 
     def _encode_by_reference(self, text: str) -> list[int]:
         return encode_one(self._loaded.tokenizer, text)
 
-    def _surroundings(self) -> tuple[list[int], list[int]]:
-        # The post-processor's template, read off an empty text and one that is not empty.
+    def surroundings(self) -> tuple[list[int], list[int]]:
+        """The ids that the post-processor puts before and after a text, read off an empty text and one that is not."""
         with_tokens = self._loaded.tokenizer.encode("a", add_special_tokens=True).ids
         plain = encode_one(self._loaded.tokenizer, "a")
         empty = self._loaded.tokenizer.encode("", add_special_tokens=True).ids
@@ -115,13 +149,15 @@ class Tokenizer:
         )  # fmt: skip
 
 
-def surround(ids: Ids, lengths: Ids, before: Sequence[int], after: Sequence[int]) -> tuple[Ids, Ids]:
-    """Put `before` and `after` around each text's ids."""
+def surround(
+    ids: npt.NDArray[Any], lengths: Ids, before: Sequence[int], after: Sequence[int]
+) -> tuple[npt.NDArray[Any], Ids]:
+    """Put `before` and `after` around each text's ids, whatever their type."""
     added = len(before) + len(after)
     if added == 0:
         return ids, lengths
     starts = np.cumsum(lengths, dtype=np.int64) - lengths + added * np.arange(len(lengths), dtype=np.int64)
-    result = np.empty(len(ids) + added * len(lengths), dtype=np.int32)
+    result = np.empty(len(ids) + added * len(lengths), dtype=ids.dtype)
     own = np.ones(len(result), dtype=bool)
     for offset, id_ in enumerate(before):
         result[starts + offset] = id_
