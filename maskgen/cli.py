@@ -15,6 +15,7 @@ import os
 import sys
 
 COMMANDS = {
+    "tokenize": "turn raw text into indexed datasets",
     "train-tokenizer": "train a WordPiece, byte-level BPE or Unigram vocabulary on your text",
     "merge": "concatenate indexed datasets into one",
     "verify": "check datasets: sizes, index, digests, range of ids",

@@ -1,27 +1,18 @@
 """The whole way on a corpus that comes with the package, for people who want to see it work first.
 
-Data flow: embedded text -> ``corpus.jsonl`` -> a small WordPiece vocabulary -> ``.bin/.idx`` -> verified -> shown.
+Data flow: embedded text -> ``corpus.jsonl`` -> a small WordPiece vocabulary -> ``.bin/.idx``, by two worker processes
+-> verified -> shown.
 Every step prints the command or call that does the same for a user's own files.
 """
 
-import hashlib
 import json
 import os
 from importlib import resources
 
-import numpy as np
-
-from maskgen.inspection import describe, show_document
-from preprocess import (
-    IndexedDataset,
-    IndexedDatasetWriter,
-    MaskgenError,
-    encode_documents,
-    load_tokenizer,
-    verify_dataset,
-)
-from preprocess.indexed.sidecar import InputFile, TokenizerInfo
-from preprocess.tokenization import Tokenizer
+from maskgen.inspection import describe, show_document, show_origin
+from preprocess import IndexedDataset, MaskgenError, load_tokenizer, verify_dataset
+from preprocess.pipeline.options import Options, TokenizerChoice
+from preprocess.pipeline.run import Manner, tokenize
 from preprocess.tokenization.training import TrainingSettings, save_tokenizer, train_tokenizer
 
 VOCABULARY_SIZE = 1000
@@ -44,8 +35,13 @@ def run_demo(folder: str) -> None:
     tokenizer = load_tokenizer(tokenizer_path)
     print(f"   WordPiece, {tokenizer.vocabulary_size} entries; the engine that serves it is {tokenizer.engine!r}")
 
-    _say("3. Tokenize", f"{prefix}.bin, .idx and .json, as Megatron-LM names them")
-    write_dataset(prefix, documents, tokenizer, corpus)
+    output = os.path.join(folder, "corpus")
+    flags = "--add-special-tokens --provenance --workers 2 --overwrite"
+    _say("3. Tokenize", f"maskgen tokenize {corpus} --tokenizer {tokenizer_path} --output-prefix {output} {flags}")
+    options = Options(add_special_tokens=True, provenance=True)
+    manner = Manner(workers=2, overwrite=True)
+    summary = tokenize([corpus], TokenizerChoice(tokenizer_path), output, options, manner)
+    print("".join(f"   {line}\n" for line in summary.lines()), end="")
 
     _say("4. Verify", f"maskgen verify --full --tokenizer {tokenizer_path} {prefix}")
     report = verify_dataset(prefix, full=True, vocabulary_size=tokenizer.vocabulary_size)
@@ -55,7 +51,7 @@ def run_demo(folder: str) -> None:
 
     _say("5. Look inside", f"maskgen inspect {prefix} 0 --tokenizer {tokenizer_path}")
     dataset = IndexedDataset(prefix)
-    shown = describe(dataset) + show_document(dataset, 0, tokenizer.decode)
+    shown = describe(dataset) + show_document(dataset, 0, tokenizer.decode) + show_origin(dataset, 0)
     print("".join(f"   {line}" for line in shown.splitlines(keepends=True)), end="")
     print(f"\nAll of it is in {folder}")
 
@@ -67,20 +63,6 @@ def write_corpus(path: str) -> list[str]:
         for document in documents:
             file.write(json.dumps({"text": document}, ensure_ascii=False) + "\n")
     return documents
-
-
-def write_dataset(prefix: str, documents: list[str], tokenizer: Tokenizer, corpus: str) -> None:
-    """Tokenize each document into one sequence, with [CLS] and [SEP] around it, and write the dataset."""
-    with IndexedDatasetWriter(prefix, tokenizer.dtype) as writer:
-        for batch in encode_documents(tokenizer, documents, add_special_tokens=True):
-            writer.add_documents(batch.ids, batch.lengths, np.ones(len(batch.lengths), np.int64))
-        writer.tokenizer = TokenizerInfo(os.path.basename(tokenizer.path), tokenizer.digest, tokenizer.vocabulary_size)
-        writer.inputs.append(InputFile(os.path.basename(corpus), os.path.getsize(corpus), _sha256(corpus)))
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
 
 
 def _say(step: str, what: str) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from preprocess import IndexedDataset, IndexedDatasetError
 from preprocess.indexed.sidecar import read_sidecar
+from preprocess.pipeline.provenance import origins
 
 PERCENTILES = (0, 1, 25, 50, 75, 99, 100)
 CHUNK = 1 << 20
@@ -103,3 +104,10 @@ def _percentile_lines(of: str, chunks: Callable[[], Iterator[npt.NDArray[Any]]])
 def _in_chunks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
     for first in range(0, len(array), CHUNK):
         yield array[first : first + CHUNK]
+
+
+def show_origin(dataset: IndexedDataset, document: int) -> str:
+    """Where a document came from, for datasets made with ``--provenance``; nothing for others."""
+    documents = len(dataset.document_indices) - 1
+    found = origins(dataset.prefix, [document % documents])
+    return "" if found is None else f"  from {found[0].file}, line {found[0].line}\n"

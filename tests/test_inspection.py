@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from helpers import write_dataset
+from pipeline_runs import run, write_jsonl
 
 from maskgen import inspection
 from preprocess import IndexedDataset
+from preprocess.pipeline.options import Options
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 99, 100, 101, 5000])
@@ -24,3 +26,11 @@ def test_document_lengths_across_chunks(tmp_path, monkeypatch):
     for chunk in (1, 7, 50, 1000):
         monkeypatch.setattr(inspection, "CHUNK", chunk)
         assert np.concatenate(list(inspection.document_lengths(dataset))).tolist() == expected
+
+
+def test_origin_is_shown_where_it_was_kept(tmp_path):
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", ["hello", "world"])
+    kept = IndexedDataset(run(corpus, tmp_path / "kept", Options(provenance=True)).prefixes[0])
+    assert inspection.show_origin(kept, -1) == f"  from {corpus}, line 2\n"
+    plain = IndexedDataset(run(corpus, tmp_path / "plain").prefixes[0])
+    assert inspection.show_origin(plain, 0) == ""

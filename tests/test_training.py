@@ -12,9 +12,10 @@ import pytest
 
 from maskgen.commands import train_tokenizer as command
 from preprocess.errors import MaskgenError
+from preprocess.pipeline.options import Options
+from preprocess.pipeline.texts import read_texts
 from preprocess.tokenization import load_tokenizer
 from preprocess.tokenization.training import TrainingError, TrainingSettings, save_tokenizer, train_tokenizer
-from preprocess.tokenization.training_texts import read_texts
 
 ROOT = Path(__file__).parents[1]
 
@@ -125,25 +126,27 @@ def test_command(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", b'{"text": 3}\n', "line 1: found a int under 'text'"),
-        (
-            "a.jsonl",
-            b'{"text": "x"}\n{"other": "x"}\n',
-            r"line 2: found .*KeyError.*expected a JSON object with the key",
-        ),
-        ("a.jsonl", b"not json\n", "line 1: found b'not json"),
-        ("a.txt", b"fine\n\xff\n", "line 2: .*expected UTF-8 text"),
+        ("a.jsonl", b'{"text": 3}\n', "line 1, byte 0: found not text"),
+        ("a.jsonl", b'{"text": "x"}\n{"other": "x"}\n', "line 2, byte 14: found missing key"),
+        ("a.jsonl", b"not json\n", "line 1, byte 0: found not JSON"),
+        ("a.txt", b"fine\n\xff\n", "line 2, byte 5: found invalid UTF-8"),
     ],
 )
-def test_command_reports_bad_lines(tmp_path, name, content, message):
+def test_bad_lines(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MaskgenError, match=message):
-        list(read_texts([str(tmp_path / name)], "text"))
+        list(read_texts([str(tmp_path / name)], Options()))
 
 
-def test_command_reports_a_missing_file(tmp_path):
-    with pytest.raises(MaskgenError, match="No such file"):
-        list(read_texts([str(tmp_path / "none.txt")], "text"))
+def test_a_missing_file(tmp_path):
+    with pytest.raises(MaskgenError, match=r"none\.txt"):
+        list(read_texts([str(tmp_path / "none.txt")], Options()))
+
+
+def test_texts_of_every_kind(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n\n{"text": ["two", "three"]}\n')
+    (tmp_path / "b.txt").write_text("four\n\nfive\n")
+    assert list(read_texts([str(tmp_path)], Options())) == ["one", "two", "three", "four", "five"]
 
 
 def test_the_command_imports_nothing_heavy():

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the overview, or the documents that were asked for."""
-    from maskgen.inspection import describe, show_document
+    from maskgen.inspection import describe, show_document, show_origin
     from preprocess import IndexedDataset, load_tokenizer
 
     dataset = IndexedDataset(arguments.prefix)
@@ -30,4 +30,5 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(describe(dataset))
     for document in arguments.documents:
         sys.stdout.write(show_document(dataset, document, decode))
+        sys.stdout.write(show_origin(dataset, document))
     return 0

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="JSON lines (.jsonl, .json) or plain text, a text a line; either may end in .gz",
+        help="file, directory or glob: JSON lines, plain text, Parquet, saved datasets; compressed or not",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="where tokenizer.json goes")
     parser.add_argument("--model", choices=("wordpiece", "bpe", "unigram"), default="wordpiece")
@@ -33,13 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit-alphabet", type=int, default=1000, metavar="N", help="most frequent characters kept (%(default)s)"
     )
     parser.add_argument("--cased", action="store_true", help="WordPiece: keep upper case and accents")
-    parser.add_argument("--json-key", default="text", metavar="KEY", help="of the text in JSON lines (%(default)s)")
+    parser.add_argument("--json-key", default="text", metavar="KEY", help="of the text, or its column (%(default)s)")
+    parser.add_argument(
+        "--text-documents", choices=("line", "block", "file"), default="line", help="of plain text (%(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and save."""
+    from preprocess.pipeline.options import Options
+    from preprocess.pipeline.texts import read_texts
     from preprocess.tokenization.training import TrainingSettings, save_tokenizer, train_tokenizer
-    from preprocess.tokenization.training_texts import read_texts
 
     settings = TrainingSettings(
         model=arguments.model,
@@ -50,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         lowercase=not arguments.cased,
     )
     settings.check()
-    tokenizer = train_tokenizer(lambda: read_texts(arguments.inputs, arguments.json_key), settings)
+    options = Options(json_keys=(arguments.json_key,), text_documents=arguments.text_documents)
+    options.check()
+    tokenizer = train_tokenizer(lambda: read_texts(arguments.inputs, options), settings)
     for path in save_tokenizer(tokenizer, arguments.output):
         print(path)
     print(f"{tokenizer.get_vocab_size()} ids")
