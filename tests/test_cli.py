@@ -197,6 +197,17 @@ def test_a_closed_pipe_is_not_an_error(tmp_path):
     assert finished.stderr == ""
 
 
+def open_when_read(fifo, seconds=60):
+    """The writing end of a named pipe, as soon as another process reads from it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() < deadline, "nobody reads"
+            time.sleep(0.01)
+
+
 def test_an_interrupt_exits_with_130_and_leaves_nothing(tmp_path):
     prefixes = [write_dataset(tmp_path / f"in{i}", [[[i]]]) for i in range(5)]
     os.mkfifo(tmp_path / "wait")  # reading the list of inputs waits here
@@ -204,9 +215,10 @@ def test_an_interrupt_exits_with_130_and_leaves_nothing(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-m", "maskgen.cli", *arguments], stderr=subprocess.PIPE, text=True
     ) as process:
-        time.sleep(1)
+        kept_open = open_when_read(tmp_path / "wait")
         process.send_signal(signal.SIGINT)
         _, message = process.communicate(timeout=60)
+    os.close(kept_open)
     assert process.returncode == 130
     assert message == "maskgen merge: interrupted; run the same command again\n"
     assert not [name for name in os.listdir(tmp_path) if name.startswith("out")]

@@ -16,7 +16,16 @@ STEPS = Path(__file__).parent / "crash_steps.py"
 
 
 @pytest.mark.parametrize("way", ["kill", "fail"])
-@pytest.mark.parametrize("job", ["write", "write_with_modes", "merge", "merge_widening", "write_to_a_store"])
+@pytest.mark.parametrize(
+    "job",
+    [
+        "write",
+        pytest.param("write_with_modes", marks=pytest.mark.slow),
+        "merge",
+        pytest.param("merge_widening", marks=pytest.mark.slow),
+        "write_to_a_store",
+    ],
+)
 def test_stopped_at_every_step(tmp_path, job, way):
     finished = subprocess.run(
         [sys.executable, str(STEPS), job, str(tmp_path / "work"), way],
