@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = sorted([*ROOT.glob("preprocess/**/*.py"), *ROOT.glob("maskgen/**/*.py")])
 SOURCES = [*PACKAGES, *ROOT.glob("tools/**/*.py"), *ROOT.glob("csrc/*.[ch]pp")]
-LAZY = {"datasets", "ray", "gigatoken", "matplotlib", "transformers", "fsspec", "nltk", "pyarrow"}
+LAZY = {"datasets", "ray", "gigatoken", "matplotlib", "transformers", "fsspec", "nltk", "pyarrow", "zstandard"}
 MAY_USE_TORCH = ("maskgen/on_device.py", "maskgen/datasets.py", "maskgen/train/")
 
 
