@@ -1,0 +1,1 @@
+from maskgen.masking.reference import predict
