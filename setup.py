@@ -78,7 +78,17 @@ setup(
         ),
         extension(
             "maskgen._native",
-            ["maskgen_module.cpp", "rng.cpp", "masking_binding.cpp", "masking.cpp", "lengths.cpp"],
+            [
+                "maskgen_module.cpp",
+                "rng.cpp",
+                "masking_binding.cpp",
+                "masking.cpp",
+                "lengths.cpp",
+                "token_source.cpp",
+                "batch.cpp",
+                "samples.cpp",
+                "samples_binding.cpp",
+            ],
         ),
     ],
     cmdclass={"build_ext": build_ext},

@@ -128,6 +128,15 @@ py::tuple mask_sequence(const py::list& token_list, const py::bytes& starts_byte
                           list_of(masker.replaced()));
 }
 
+py::array_t<std::int64_t> ngram_lengths(const MaskingSettings& settings, const Doubles& uniforms) {
+    py::array_t<std::int64_t> lengths(uniforms.size());
+    const NgramLengths of(settings, settings.geometric);
+    for (py::ssize_t i = 0; i < uniforms.size(); ++i) {
+        lengths.mutable_data()[i] = static_cast<std::int64_t>(of.of(uniforms.data()[i]));
+    }
+    return lengths;
+}
+
 }  // namespace
 
 void register_masking(py::module_& module) {
@@ -135,6 +144,8 @@ void register_masking(py::module_& module) {
         .def(py::init(&settings_of), py::kw_only(), py::arg("cls_id"), py::arg("sep_id"), py::arg("mask_id"),
              py::arg("masked_lm_prob"), py::arg("cumulative"), py::arg("do_whole_word_mask"), py::arg("do_permutation"),
              py::arg("geometric_dist"), py::arg("always_mask"), py::arg("vocabulary_size"), py::arg("vocabulary") = py::none());
+    module.def("ngram_lengths", &ngram_lengths, py::kw_only(), py::arg("settings"), py::arg("uniforms"),
+               "The length of an n-gram that each double of [0, 1) draws.");
     // The interpreter lock is kept: the work on one sequence takes less time than giving it up and getting it back.
     module.def("mask_sequence", &mask_sequence, py::kw_only(), py::arg("tokens"), py::arg("starts"), py::arg("budget"),
                py::arg("settings"), py::arg("generator"), py::arg("permutation_generator"),
