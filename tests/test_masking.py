@@ -125,11 +125,11 @@ def test_lengths_of_ngrams(max_ngrams, favor, geometric, uniforms):
     assert np.array_equal(found, expected)
 
 
-def test_geometric_lengths_are_numpys(seed=5):
+def test_geometric_lengths_are_numpys():
     """The twin calls RandomState.geometric itself; the native kernel's formula gives the same."""
     options = MaskingSettings(0.15, CLS, SEP, MASK, 30, geometric_dist=True)
-    draw, _ = length_draws(options, np.random.RandomState(seed), by_choice=False)
-    uniforms = _native.legacy_doubles(seed, 20_000)
+    draw, _ = length_draws(options, np.random.RandomState(5), by_choice=False)
+    uniforms = _native.legacy_doubles(5, 20_000)
     assert _native.ngram_lengths(settings=native_settings(options, 1), uniforms=uniforms).tolist() == [
         draw() for _ in range(20_000)
     ]
