@@ -76,7 +76,10 @@ setup(
                 "sentences_binding.cpp",
             ],
         ),
-        extension("maskgen._native", ["maskgen_module.cpp", "rng.cpp"]),
+        extension(
+            "maskgen._native",
+            ["maskgen_module.cpp", "rng.cpp", "masking_binding.cpp", "masking.cpp", "lengths.cpp"],
+        ),
     ],
     cmdclass={"build_ext": build_ext},
 )

@@ -18,7 +18,7 @@ from maskgen.word_starts import starts_word
 class MaskedSpan(NamedTuple):
     """One masked n-gram: the places of its tokens and what stood there."""
 
-    index: list[int]
+    index: list[int]  # type: ignore[assignment]  # Megatron-LM's name, and tuple's method
     label: list[int]
 
 
@@ -63,9 +63,8 @@ def create_masked_lm_predictions(
 
     >>> import numpy as np
     >>> pieces = ["[CLS]", "[SEP]", "[MASK]", "light", "##house", "keeper", "sea"]
-    >>> result = create_masked_lm_predictions(
-    ...     [0, 3, 4, 5, 6, 1], range(7), pieces, 0.5, 0, 1, 2, max_predictions_per_seq=3, np_rng=np.random.RandomState(4)
-    ... )
+    >>> rng = np.random.RandomState(4)
+    >>> result = create_masked_lm_predictions([0, 3, 4, 5, 6, 1], range(7), pieces, 0.5, 0, 1, 2, 3, rng)
     >>> result.positions, result.labels, result.boundaries
     ([3, 4], [5, 6], [1, 1, 0, 1, 1, 1])
     """

@@ -18,12 +18,12 @@ MOST_NGRAMS = 1 << 16
 @lru_cache(maxsize=64)
 def ngram_cumulative(max_ngrams: int, favor_longer: bool) -> npt.NDArray[np.float64]:
     """The cumulative distribution of the length of an n-gram, p(n) proportional to 1/n, as ``choice`` computes it."""
-    probabilities = 1.0 / np.arange(1, max_ngrams + 1)
+    probabilities: npt.NDArray[np.float64] = 1.0 / np.arange(1, max_ngrams + 1)
     probabilities /= probabilities.sum(keepdims=True)
     if favor_longer:
         probabilities = probabilities[::-1]
     probabilities = probabilities / probabilities.sum(keepdims=True)
-    cumulative = probabilities.cumsum()
+    cumulative: npt.NDArray[np.float64] = probabilities.cumsum()
     cumulative /= cumulative[-1]
     cumulative.flags.writeable = False
     return cumulative
