@@ -158,6 +158,11 @@ class Vocab:
                     f'pass {role}_id, or roles={{"{role}": "..."}} to from_tokenizer, or use another tokenizer',
                 )  # fmt: skip
 
+    def ids(self, *roles: str) -> list[int]:
+        """The ids of these roles; an error where one is missing."""
+        self.require(*roles)
+        return [getattr(self, f"{role}_id") for role in roles]
+
     def __len__(self) -> int:
         return len(self.pieces)
 
