@@ -1,19 +1,18 @@
 #include "samples.hpp"
 
 #include <algorithm>
-#include <limits>
 
 #include "rng.hpp"
 
 namespace {
 
-// The tokens of sentences first to last, behind one another, at most `limit`. False if one is not in the vocabulary.
-bool read_sentences(const TokenSource& source, std::size_t first, std::size_t last, std::size_t limit,
-                    std::int64_t vocabulary, std::vector<std::int32_t>& tokens) {
+// The tokens of sentences first to last, behind one another. False if one is not in the vocabulary.
+bool read_sentences(const TokenSource& source, std::size_t first, std::size_t last, std::int64_t vocabulary,
+                    std::vector<std::int32_t>& tokens) {
     bool inside = true;
     tokens.clear();
-    for (std::size_t sentence = first; sentence < last && tokens.size() < limit; ++sentence) {
-        const std::size_t start = tokens.size(), length = std::min(source.length(sentence), limit - start);
+    for (std::size_t sentence = first; sentence < last; ++sentence) {
+        const std::size_t start = tokens.size(), length = source.length(sentence);
         tokens.resize(start + length);
         inside &= source.read(sentence, 0, length, vocabulary, tokens.data() + start);
     }
@@ -101,8 +100,7 @@ bool BertRows::build(std::size_t row, LegacyRandom& random) {
         swapped = random.next_double() < 0.5;
     }
     // The text in the order of the document; A and B are ranges of it.
-    constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
-    if (!read_sentences(source_, sample.first, sample.last, kAll, settings_.vocabulary(), text_)) return false;
+    if (!read_sentences(source_, sample.first, sample.last, settings_.vocabulary(), text_)) return false;
     const std::size_t middle = tokens_in(source_, sample.first, sample.first + pivot);
     Range a{0, middle}, b{middle, text_.size()};
     if (swapped) std::swap(a, b);
@@ -164,8 +162,9 @@ bool T5Rows::put_sentinels() {
 
 bool T5Rows::build(std::size_t row, LegacyRandom& random) {
     const SampleRow& sample = rows_[row];
-    const bool truncated = tokens_in(source_, sample.first, sample.last) > sample.target;
-    if (!read_sentences(source_, sample.first, sample.last, sample.target, settings_.vocabulary(), tokens_)) return false;
+    if (!read_sentences(source_, sample.first, sample.last, settings_.vocabulary(), tokens_)) return false;
+    const bool truncated = tokens_.size() > sample.target;
+    if (truncated) tokens_.resize(sample.target);
     look_up(settings_.starts, tokens_, starts_);
     shown_.resize(tokens_.size());
     const double probability = settings_.masking.probability;

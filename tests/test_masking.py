@@ -121,7 +121,7 @@ def test_lengths_of_ngrams(max_ngrams, favor, geometric, uniforms):
         expected = [min(max(math.ceil(math.log1p(-u) / math.log(1 - 0.2)), 1), max_ngrams) for u in uniforms]
     else:
         expected = np.searchsorted(options.cumulative, uniforms, side="right") + 1
-    found = _native.ngram_lengths(settings=native_settings(options, 1), uniforms=uniforms)
+    found = _native.ngram_lengths(settings=native_settings(options, range(1)), uniforms=uniforms)
     assert np.array_equal(found, expected)
 
 
@@ -130,7 +130,7 @@ def test_geometric_lengths_are_numpys():
     options = MaskingSettings(0.15, CLS, SEP, MASK, 30, geometric_dist=True)
     draw, _ = length_draws(options, np.random.RandomState(5), by_choice=False)
     uniforms = _native.legacy_doubles(5, 20_000)
-    assert _native.ngram_lengths(settings=native_settings(options, 1), uniforms=uniforms).tolist() == [
+    assert _native.ngram_lengths(settings=native_settings(options, range(1)), uniforms=uniforms).tolist() == [
         draw() for _ in range(20_000)
     ]
 

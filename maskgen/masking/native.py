@@ -34,7 +34,7 @@ def predict(
             tokens=tokens,
             starts=starts,
             budget=budget,
-            settings=native_settings(settings, len(vocab_ids)),
+            settings=native_settings_for(settings, len(vocab_ids)),
             generator=generator.capsule,
             permutation_generator=other.capsule,
         )
@@ -44,8 +44,14 @@ def predict(
 
 
 @lru_cache(maxsize=64)
-def native_settings(settings: MaskingSettings, vocabulary_size: int) -> _native.MaskingSettings:
-    """The settings as the kernels read them, for ids 0 to `vocabulary_size`."""
+def native_settings_for(settings: MaskingSettings, vocabulary_size: int) -> _native.MaskingSettings:
+    """The settings as the kernels read them, for replacements by the numbers from 0 to `vocabulary_size`."""
+    return native_settings(settings, range(vocabulary_size))
+
+
+def native_settings(settings: MaskingSettings, replacements: range | npt.NDArray[np.int64]) -> _native.MaskingSettings:
+    """The settings as the kernels read them, with the ids that may replace a token."""
+    in_order = isinstance(replacements, range) or np.array_equal(replacements, np.arange(len(replacements)))
     return _native.MaskingSettings(
         cls_id=settings.cls_id,
         sep_id=settings.sep_id,
@@ -56,5 +62,8 @@ def native_settings(settings: MaskingSettings, vocabulary_size: int) -> _native.
         do_permutation=settings.do_permutation,
         geometric_dist=settings.geometric_dist,
         always_mask=settings.masking_style == "t5",
-        vocabulary_size=vocabulary_size,
+        vocabulary_size=len(replacements),
+        vocabulary=None
+        if in_order
+        else np.asarray(replacements, np.int32),  # no table to look into where none is needed
     )

@@ -179,6 +179,16 @@ class Samples(ABC):
             engine=self.engine,
         )
 
+    def seeds(self, indices: Ids) -> npt.NDArray[np.uint32]:
+        """The seed of each sample: (seed + index) mod 2^32."""
+        return ((indices + self.seed % 2**32) % 2**32).astype(np.uint32)
+
+    def token_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The dataset's maps, as the kernel reads them."""
+        dataset = self.dataset
+        pointers, lengths = dataset.sequence_pointers, dataset.sequence_lengths
+        return {"tokens": dataset.tokens, "pointers": pointers, "lengths": lengths}
+
     def _check_pages(self, before: int) -> None:
         if lost_page_count() > before:
             raise IndexedDatasetError(
@@ -187,7 +197,7 @@ class Samples(ABC):
             )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name != "_generators"}
+        state = {name: value for name, value in self.__dict__.items() if name not in ("_generators", "kernel")}
         state["sample_map"] = MapFile.of(self.sample_map) or self.sample_map
         return state
 

@@ -6,14 +6,16 @@ Each step draws from the sample's generator in Megatron-LM's order, so the array
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from maskgen import _native
 from maskgen.samples import native
 from maskgen.samples.arrays import Batch, Field
-from maskgen.samples.base import Sample, Samples, padded
+from maskgen.samples.base import ABSENT, Sample, Samples, padded
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Ids, Vocab
 from preprocess import IndexedDataset
@@ -90,6 +92,11 @@ class BertSamples(Samples):
             Field("masked_counts", "number", width, 0, width),
         )
 
+    @cached_property
+    def kernel(self) -> _native.SampleBuilder:
+        """What builds batches of these samples."""
+        return native.kernel_for(self, self._pad, ABSENT, ABSENT, self.binary_head)
+
     def _native_batch(self) -> Callable[["BertSamples", Ids, Batch, int], int]:
         return native.bert_batch
 
@@ -103,7 +110,7 @@ class BertSamples(Samples):
         if surplus > 0:
             a, b = truncate(a, b, rng.random_sample(surplus))
         end = [self._sep]
-        whole = np.concatenate(([self._cls], a, end, b, end if self.binary_head else []), dtype=np.int64)
+        whole = np.concatenate(([self._cls], a, end, b, end if len(b) else []), dtype=np.int64)
         predictions = self._masked(whole, target, rng)
         width, length = self.max_seq_length, len(whole)
         labels = np.full(width, -1, np.int64)

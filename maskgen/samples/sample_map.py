@@ -28,6 +28,12 @@ class Limits:
     most: int
     room: str
 
+    def hold(self, rows: Map) -> bool:
+        """Whether every one of `rows` is sound."""
+        first, last, target = rows.T
+        inside = int(first.min()) >= 0 and int(last.max()) <= self.sequences and not bool((first >= last).any())
+        return inside and int(target.min()) >= 1 and int(target.max()) <= self.most
+
     def check_row(self, number: int, first: int, last: int, target: int) -> None:
         """Raise unless the row with that number is sound."""
         if 0 <= first < last <= self.sequences and 1 <= target <= self.most:
@@ -59,12 +65,10 @@ def check_map(sample_map: Any, limits: Limits) -> Map:
     if not rows.flags.c_contiguous:
         rows = np.ascontiguousarray(rows)
     for begin in range(0, len(rows), CHUNK):
-        first, last, target = rows[begin : begin + CHUNK].T
-        within = int(first.min()) >= 0 and int(last.max()) <= limits.sequences and not bool((first >= last).any())
-        if within and 1 <= int(target.min()) and int(target.max()) <= limits.most:
-            continue
-        for number, row in enumerate(rows[begin : begin + CHUNK].tolist(), begin):
-            limits.check_row(number, *row)
+        chunk = rows[begin : begin + CHUNK]
+        if not limits.hold(chunk):
+            for number, row in enumerate(chunk.tolist(), begin):
+                limits.check_row(number, *row)
     return rows
 
 

@@ -4,10 +4,12 @@ sentences --concatenate, cut--> tokens --mask--> spans --close at gaps--> text_e
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from maskgen import _native
 from maskgen.masking import MaskedSpan
 from maskgen.samples import native
 from maskgen.samples.arrays import Batch, Field
@@ -80,6 +82,11 @@ class T5Samples(Samples):
             Field("masked_labels", "packed", width_dec, 0, largest),
             Field("masked_counts", "number", width_dec, 0, width_dec),
         )
+
+    @cached_property
+    def kernel(self) -> _native.SampleBuilder:
+        """What builds batches of these samples."""
+        return native.kernel_for(self, self._pad, self._bos, self._eos, False)
 
     def _native_batch(self) -> Callable[["T5Samples", Ids, Batch, int], int]:
         return native.t5_batch
