@@ -65,5 +65,5 @@ def native_settings(settings: MaskingSettings, replacements: range | npt.NDArray
         vocabulary_size=len(replacements),
         vocabulary=None
         if in_order
-        else np.asarray(replacements, np.int32),  # no table to look into where none is needed
+        else np.asarray(replacements, np.int32),
     )

@@ -109,8 +109,8 @@ class BertSamples(Samples):
         surplus = len(tokens) - target
         if surplus > 0:
             a, b = truncate(a, b, rng.random_sample(surplus))
-        end = [self._sep]
-        whole = np.concatenate(([self._cls], a, end, b, end if len(b) else []), dtype=np.int64)
+        end = np.array([self._sep])
+        whole = np.concatenate(([self._cls], a, end, b, end[: len(b)]), dtype=np.int64)
         predictions = self._masked(whole, target, rng)
         width, length = self.max_seq_length, len(whole)
         labels = np.full(width, -1, np.int64)
