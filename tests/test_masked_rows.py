@@ -12,7 +12,9 @@ from maskgen.vocab import Vocab
 
 PIECES = (GOLDEN / "bert-base-uncased-vocab.txt").read_text(encoding="utf-8").splitlines()
 VOCAB = Vocab(PIECES, cls_id=101, sep_id=102, mask_id=103, pad_id=0)
-SMALL = Vocab(["[PAD]", "[CLS]", "[SEP]", "[MASK]", *"abc", "##d", "##e", "##f"], cls_id=1, sep_id=2, mask_id=3, pad_id=0)
+SMALL = Vocab(
+    ["[PAD]", "[CLS]", "[SEP]", "[MASK]", *"abc", "##d", "##e", "##f"], cls_id=1, sep_id=2, mask_id=3, pad_id=0
+)
 
 
 @settings(max_examples=100, deadline=None)

@@ -63,7 +63,5 @@ def native_settings(settings: MaskingSettings, replacements: range | npt.NDArray
         geometric_dist=settings.geometric_dist,
         always_mask=settings.masking_style == "t5",
         vocabulary_size=len(replacements),
-        vocabulary=None
-        if in_order
-        else np.asarray(replacements, np.int32),
+        vocabulary=None if in_order else np.asarray(replacements, np.int32),
     )
