@@ -8,14 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maskgen.masking import MaskedLmPredictions, MaskedSpan, create_masked_lm_predictions
+    from maskgen.samples import BertSamples, RowMasker, T5Samples, to_hf
+    from maskgen.vocab import Vocab
 
 _HOMES = {
+    "BertSamples": "maskgen.samples",
     "MaskedLmPredictions": "maskgen.masking",
     "MaskedSpan": "maskgen.masking",
+    "RowMasker": "maskgen.samples",
+    "T5Samples": "maskgen.samples",
+    "Vocab": "maskgen.vocab",
     "create_masked_lm_predictions": "maskgen.masking",
+    "to_hf": "maskgen.samples",
 }
 
-__all__ = ["MaskedLmPredictions", "MaskedSpan", "create_masked_lm_predictions"]
+__all__ = [
+    "BertSamples",
+    "MaskedLmPredictions",
+    "MaskedSpan",
+    "RowMasker",
+    "T5Samples",
+    "Vocab",
+    "create_masked_lm_predictions",
+    "to_hf",
+]
 
 
 def __getattr__(name: str) -> Any:

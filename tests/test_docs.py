@@ -1,5 +1,8 @@
 """What README says about itself holds: its Python runs, its commands exist, its set-up blocks are there."""
 
+import doctest
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -24,6 +27,25 @@ def test_python_in_readme_runs(tmp_path, monkeypatch, capsys):
     assert tokenizer.decode(names["ids"][: names["lengths"][0]]) == "the lighthouse."
 
 
+def test_python_in_masking_runs():
+    """With the results that its comments name."""
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/masking.md").read_text(), re.DOTALL):
+        exec(compile(block, "masking.md", "exec"), names)
+    assert (names["result"].positions, names["result"].labels) == ([3, 4], [5, 6])
+    assert names["batch"]["text"].shape == (2, 8)
+
+
+def test_examples_in_docstrings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tried = 0
+    for module in pkgutil.walk_packages([str(ROOT / "maskgen")], "maskgen."):
+        found = doctest.testmod(importlib.import_module(module.name))
+        assert found.failed == 0
+        tried += found.attempted
+    assert tried > 3
+
+
 @pytest.mark.parametrize("kind", ["run", "test"])
 def test_set_up_commands_are_one_line_with_constraints(kind):
     (block,) = re.findall(rf"<!-- setup:{kind} -->\n```sh\n(.*?)```", README, re.DOTALL)
@@ -37,6 +59,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "README.md",
         "CONTRIBUTING.md",
         "docs/indexed-dataset.md",
+        "docs/masking.md",
         "docs/sentence-splitting.md",
         "docs/tokenizers.md",
     ],
