@@ -127,12 +127,9 @@ class Vocab:
         from preprocess import load_tokenizer
 
         tokenizer = load_tokenizer(path, engine="reference", roles=roles, sample_one_in=0)
-        pieces = [""] * tokenizer.vocabulary_size
-        for piece, id_ in tokenizer.vocabulary.items():
-            pieces[id_] = piece
         found = tokenizer.roles
         return cls(
-            pieces,
+            tokenizer.pieces,
             **{f"{role}_id": getattr(found, role) for role in ROLES},
             sentinel_ids=found.sentinels if sentinel_ids is None else sentinel_ids,
             word_starts=word_starts,

@@ -6,6 +6,7 @@ all tokens of the batch and its first `masked` entries are in use.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -90,11 +91,11 @@ def check_out(fields: Sequence[Field], out: Any, size: int) -> None:
     _check_apart(fields, out)
 
 
-def _check_apart(fields: Sequence[Field], out: Batch) -> None:
+def _check_apart(fields: Sequence[Field], out: Mapping[str, npt.NDArray[Any]]) -> None:
     """Two arrays on the same memory would overwrite each other. Contiguous ones are apart when their ends are."""
     places = sorted((out[field.name].ctypes.data, out[field.name].nbytes, field.name) for field in fields)
     places = [place for place in places if place[1]]
-    for (start, size, name), (following, _, other) in zip(places, places[1:], strict=False):
+    for (start, size, name), (following, _, other) in pairwise(places):
         if start + size > following:
             raise SampleError(
                 f"out[{name!r}] and out[{other!r}] share memory; expected arrays of their own; take them from allocate"

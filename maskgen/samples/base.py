@@ -58,7 +58,7 @@ class Samples(ABC):
         self.max_seq_length = integer(max_seq_length, "max_seq_length", specials + 1)
         self.seed = integer(seed, "seed", None)
         self.replacement_ids = checked_replacements(replacement_ids, vocab)
-        special_ids = {
+        special_ids: dict[str, Any] = {
             name: ABSENT if id_ is None else id_
             for name, id_ in (("cls_id", vocab.cls_id), ("sep_id", vocab.sep_id), ("mask_id", vocab.mask_id))
         }
@@ -127,7 +127,7 @@ class Samples(ABC):
         return allocate(self.fields, integer(batch_size, "batch_size", 0), dtypes)
 
     def _generator(self) -> np.random.RandomState:
-        """This thread's generator; after a sample, in the state that the sample left."""
+        """The generator of this thread; after a sample, in the state that the sample left."""
         generator: np.random.RandomState | None = getattr(self._generators, "own", None)
         if generator is None:
             generator = self._generators.own = np.random.RandomState(0)

@@ -144,7 +144,7 @@ class BertSamples(Samples):
 
 
 def truncate(a: Ids, b: Ids, draws: npt.NDArray[np.float64]) -> tuple[Ids, Ids]:
-    """Drop a token a draw: from the longer part (of two as long, `b`), at its front for a draw below 1/2, or its back."""
+    """Drop a token a draw from the longer part, from `b` if they are equal; at its front for a draw below 1/2."""
     starts, ends = [0, 0], [len(a), len(b)]
     for draw in draws.tolist():
         part = 0 if ends[0] - starts[0] > ends[1] - starts[1] else 1
