@@ -76,7 +76,7 @@ setup(
                 "sentences_binding.cpp",
             ],
         ),
-        extension("maskgen._native", ["maskgen_module.cpp", "rng.cpp"]),
+        extension("maskgen._native", ["maskgen_module.cpp", "rng.cpp", "mapping_binding.cpp", "mapping.cpp", "blending.cpp"]),
     ],
     cmdclass={"build_ext": build_ext},
 )

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "build_info.hpp"
+#include "mapping_binding.hpp"
 #include "rng.hpp"
 
 namespace py = pybind11;
@@ -44,4 +45,5 @@ PYBIND11_MODULE(_native, module) {
     module.doc() = "Native half of maskgen; _native.pyi gives the types.";
     module.def("build_info", &build_info, "How this extension was compiled.");
     register_rng(module);
+    register_mapping(module);
 }
