@@ -81,6 +81,9 @@ setup(
             [
                 "maskgen_module.cpp",
                 "rng.cpp",
+                "mapping_binding.cpp",
+                "mapping.cpp",
+                "blending.cpp",
                 "masking_binding.cpp",
                 "masking.cpp",
                 "lengths.cpp",

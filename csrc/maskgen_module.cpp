@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "build_info.hpp"
+#include "mapping_binding.hpp"
 #include "masking_binding.hpp"
 #include "rng.hpp"
 #include "samples_binding.hpp"
@@ -46,6 +47,7 @@ PYBIND11_MODULE(_native, module) {
     module.doc() = "Native half of maskgen; _native.pyi gives the types.";
     module.def("build_info", &build_info, "How this extension was compiled.");
     register_rng(module);
+    register_mapping(module);
     register_masking(module);
     register_samples(module);
 }

@@ -20,6 +20,7 @@ COMMANDS = {
     "merge": "concatenate indexed datasets into one",
     "verify": "check datasets: sizes, index, digests, range of ids",
     "inspect": "show what is in a dataset, and decode documents",
+    "mapping": "build the samples of a dataset of sentences, and describe them",
     "demo": "run everything once, end to end, on a small embedded corpus",
 }
 
