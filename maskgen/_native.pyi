@@ -85,7 +85,6 @@ class SampleBuilder:
     ) -> tuple[int, int, npt.NDArray[np.float64]]: ...
 
 def ngram_lengths(*, settings: MaskingSettings, uniforms: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]: ...
-
 def build_mapping(
     *,
     documents: npt.NDArray[np.int64],

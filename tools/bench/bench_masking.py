@@ -10,6 +10,7 @@ n-grams. Needs torch and transformers; without them only our figures are printed
 
 import argparse
 import contextlib
+import importlib
 import os
 import statistics
 import tempfile
@@ -67,17 +68,14 @@ def text_rows(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 def collator(vocabulary: str) -> Work:
     """The yardstick: batches of 32 lists of ids."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    import torch
-    from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
-
+    torch: Any = importlib.import_module("torch")
+    transformers: Any = importlib.import_module("transformers")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         os.symlink(os.path.abspath(vocabulary), os.path.join(folder, "vocab.txt"))
-        tokenizer = BertTokenizerFast.from_pretrained(folder)
-    collate = DataCollatorForLanguageModeling(tokenizer, return_tensors="pt")
-    batches = [
-        [{"input_ids": row} for row in text_rows(BATCH * (start + 1))[-BATCH:].tolist()] for start in range(4)
-    ]
+        tokenizer = transformers.BertTokenizerFast.from_pretrained(folder)
+    collate = transformers.DataCollatorForLanguageModeling(tokenizer, return_tensors="pt")
+    batches = [[{"input_ids": row} for row in text_rows(BATCH * (start + 1))[-BATCH:].tolist()] for start in range(4)]
 
     def work() -> None:
         for batch in batches:
