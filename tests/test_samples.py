@@ -479,17 +479,18 @@ def test_sentences_without_tokens(tmp_path, kind, engine):
     write_dataset(tmp_path / "empty", [[[], []], [[], [20, 21, 22]], [[0], [0, 0]]])
     options = {"max_seq_length": 9, "engine": engine, "masked_lm_prob": 0.5}
     options |= {"max_seq_length_dec": 9} if kind == "t5" else {"binary_head": kind == "bert"}
-    rows = np.repeat([[0, 2, 5], [2, 4, 2], [4, 6, 5]], 4, axis=0)
+    rows = np.repeat([[0, 2, 5], [2, 4, 2], [4, 6, 5]], 8, axis=0)
     samples = (T5Samples if kind == "t5" else BertSamples)(IndexedDataset(tmp_path / "empty"), rows, TOY, **options)
-    assert_stacked(samples.batch(range(12)), samples, range(12))
+    assert_stacked(samples.batch(range(24)), samples, range(24))
     if kind == "t5":
         assert not samples[0]["text_enc"].any()
         assert samples[0]["text_dec"].tolist() == [5, 0, 0, 0, 0, 0, 0, 0, 0]
         assert samples[0]["labels"].tolist() == [6, -1, -1, -1, -1, -1, -1, -1, -1]
     else:
-        assert samples[0]["text"].tolist() == [2, 3, *([3] if kind == "bert" else []), *[0] * (6 + (kind == "one"))]
-        assert samples[4]["padding_mask"].sum() == (5 if kind == "bert" else 4)
-        assert (samples[8]["padding_mask"].sum(), samples[8]["loss_mask"].any()) == (6 if kind == "bert" else 5, True)
+        assert samples[0]["text"].tolist() == [2, 3, 0, 0, 0, 0, 0, 0, 0]  # an empty second part has no [SEP]
+        tokens = {int(samples[index]["padding_mask"].sum()) for index in range(8, 16)}
+        assert tokens == ({4, 5} if kind == "bert" else {4})  # whether the empty part comes first
+        assert (samples[16]["padding_mask"].sum(), samples[16]["loss_mask"].any()) == (6 if kind == "bert" else 5, True)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
