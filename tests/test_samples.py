@@ -479,19 +479,18 @@ def test_sentences_without_tokens(tmp_path, kind, engine):
     write_dataset(tmp_path / "empty", [[[], []], [[], [20, 21, 22]], [[0], [0, 0]]])
     options = {"max_seq_length": 9, "engine": engine, "masked_lm_prob": 0.5}
     options |= {"max_seq_length_dec": 9} if kind == "t5" else {"binary_head": kind == "bert"}
-    rows = np.repeat([[0, 2, 5], [2, 4, 2], [4, 6, 5]], 4, axis=0)
+    rows = np.repeat([[0, 2, 5], [2, 4, 2], [4, 6, 5]], 8, axis=0)
     samples = (T5Samples if kind == "t5" else BertSamples)(IndexedDataset(tmp_path / "empty"), rows, TOY, **options)
-    assert_stacked(samples.batch(range(12)), samples, range(12))
+    assert_stacked(samples.batch(range(24)), samples, range(24))
     if kind == "t5":
         assert not samples[0]["text_enc"].any()
         assert samples[0]["text_dec"].tolist() == [5, 0, 0, 0, 0, 0, 0, 0, 0]
         assert samples[0]["labels"].tolist() == [6, -1, -1, -1, -1, -1, -1, -1, -1]
     else:
-        # As in Megatron-LM, a second part without tokens has no [SEP] either.
-        assert samples[0]["text"].tolist() == [2, 3, *[0] * 7]
-        for i in range(4, 8):
-            assert samples[i]["padding_mask"].sum() == (5 if kind == "bert" and not samples[i]["is_random"] else 4)
-        assert (samples[8]["padding_mask"].sum(), samples[8]["loss_mask"].any()) == (6 if kind == "bert" else 5, True)
+        assert samples[0]["text"].tolist() == [2, 3, 0, 0, 0, 0, 0, 0, 0]  # an empty second part has no [SEP]
+        tokens = {int(samples[index]["padding_mask"].sum()) for index in range(8, 16)}
+        assert tokens == ({4, 5} if kind == "bert" else {4})  # whether the empty part comes first
+        assert (samples[16]["padding_mask"].sum(), samples[16]["loss_mask"].any()) == (6 if kind == "bert" else 5, True)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -627,3 +626,35 @@ def test_a_file_cut_under_a_thread(tmp_path):
         start_and_wait()
     thread.join()
     assert len(errors) == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kind", ["bert", "t5"])
+def test_epochs_go_on_where_the_mapping_ends(tmp_path, kind, engine):
+    """Sample i of epoch e is sample i + e n of a mapping that is e + 1 times as long."""
+    dataset, rows = toy_dataset(tmp_path / "toy")
+    options = {"max_seq_length": 29, "engine": engine, **({"max_seq_length_dec": 40} if kind == "t5" else {})}
+    make = T5Samples if kind == "t5" else BertSamples
+    once, thrice = (make(dataset, np.tile(rows, (times, 1)), TOY, **options) for times in (1, 3))
+    for epoch in range(3):
+        found = once.batch(range(len(rows)), epoch=epoch)
+        expected = thrice.batch(range(epoch * len(rows), (epoch + 1) * len(rows)))
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    one, other = once.sample(2, epoch=2), thrice[2 + 2 * len(rows)]
+    assert all(np.array_equal(one[name], other[name]) for name in other)
+    with pytest.raises(SampleError, match="epoch is -1"):
+        once.batch([0], epoch=-1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_rate_for_one_call(tmp_path, engine):
+    dataset, rows = toy_dataset(tmp_path / "toy")
+    samples = BertSamples(dataset, rows, TOY, max_seq_length=29, engine=engine)
+    for rate in (0.15, 0.3, 0, 1, 0.3):
+        expected = BertSamples(dataset, rows, TOY, max_seq_length=29, engine=engine, masked_lm_prob=rate).batch(
+            range(9)
+        )
+        found = samples.batch(range(9), rate=rate)
+        assert all(np.array_equal(found[name], expected[name]) for name in expected), rate
+    with pytest.raises(SampleError, match=r"rate: masked_lm_prob is 1\.5; expected a share"):
+        samples.batch([0], rate=1.5)

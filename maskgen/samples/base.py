@@ -9,29 +9,42 @@ import operator
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from maskgen import _native
 from maskgen.masking import MaskedLmPredictions, create_masked_lm_predictions
 from maskgen.masking.settings import MaskingSettings
 from maskgen.samples.arrays import Batch, Field, allocate, check_out
 from maskgen.samples.checks import checked_indices, checked_replacements, integer
 from maskgen.samples.errors import SampleError
+from maskgen.samples.native import ABSENT
 from maskgen.samples.sample_map import Limits, MapFile, check_map
 from maskgen.vocab import Ids, Vocab
 from preprocess import IndexedDataset, IndexedDatasetError, lost_page_count
 
 ENGINES = ("native", "reference")
-ABSENT = -1  # the id of a special token that a vocabulary does not have: equal to no token
+VERSION = 1  # of what Megatron-LM's schemes promise: it changes when their bits do
 Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What one call asks for besides indices: which epoch, and the masking, with the rate of this call."""
+
+    epoch: int
+    masking: MaskingSettings
 
 
 class Samples(ABC):
     """Samples by index: ``samples[i]``, ``samples[i:j]``, ``samples.batch(indices)``. See BertSamples and T5Samples."""
 
     fields: tuple[Field, ...]
+    binary_head = False
+    last_builder: tuple[MaskingSettings, _native.SampleBuilder] | None = None
 
     def __init__(
         self,
@@ -72,11 +85,11 @@ class Samples(ABC):
         self._generators = threading.local()
 
     @abstractmethod
-    def _assemble(self, index: int) -> tuple[Sample, int]:
+    def _assemble(self, index: int, drawing: Drawing) -> tuple[Sample, int]:
         """The sample at `index` (checked, from 0), and how many entries of its text are in use."""
 
     @abstractmethod
-    def _native_batch(self) -> Callable[[Any, Ids, Batch, int], int]:
+    def _native_batch(self) -> Callable[[Any, Ids, Batch, int, Drawing], int]:
         """The function of maskgen.samples.native that fills batches of this kind."""
 
     def _write_rest(self, out: Batch, row: int, length: int, masked: int) -> None:  # noqa: B027 - most kinds have none
@@ -93,19 +106,33 @@ class Samples(ABC):
         """One sample, a dict of int64 arrays and numbers; or the list of them that a slice names."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        number = operator.index(index)
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"sample {number} of {len(self)}")
+        return self.sample(operator.index(index))
+
+    def sample(self, index: int, *, epoch: int = 0, rate: float | None = None) -> Sample:
+        """One sample, with the masks of an epoch, and another share of masked tokens than `masked_lm_prob`."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
         before = lost_page_count()
-        sample, _ = self._assemble(number % len(self))
+        sample, _ = self._assemble(index % len(self), self._drawing(epoch, rate))
         self._check_pages(before)
         return sample
 
-    def batch(self, indices: Iterable[int] | npt.NDArray[Any], out: Batch | None = None, threads: int = 1) -> Batch:
+    def batch(
+        self,
+        indices: Iterable[int] | npt.NDArray[Any],
+        out: Batch | None = None,
+        threads: int = 1,
+        *,
+        epoch: int = 0,
+        rate: float | None = None,
+    ) -> Batch:
         """The samples at `indices`, stacked: new arrays, or `out`, from `allocate` or of the same make.
 
-        The result does not depend on `threads`. Packed arrays come back as views of what is in use.
+        Sample `i` of epoch `e` draws what sample ``i + e * len(samples)`` of a mapping that goes on would draw. `rate`
+        takes the place of `masked_lm_prob` in this call. The result does not depend on `threads`. Packed arrays come
+        back as views of what is in use.
         """
+        drawing = self._drawing(epoch, rate)
         chosen = checked_indices(indices, len(self))
         threads = integer(threads, "threads", 1)
         if out is None:
@@ -114,7 +141,7 @@ class Samples(ABC):
             check_out(self.fields, out, len(chosen))
         before = lost_page_count()
         fill = fill_by_twin if self.engine == "reference" else self._native_batch()
-        masked = fill(self, chosen, out, threads)
+        masked = fill(self, chosen, out, threads, drawing)
         self._check_pages(before)
         packed = {field.name for field in self.fields if field.kind == "packed"}
         return {name: array[:masked] if name in packed else array for name, array in out.items()}
@@ -133,9 +160,19 @@ class Samples(ABC):
             generator = self._generators.own = np.random.RandomState(0)
         return generator
 
-    def _seeded(self, index: int) -> np.random.RandomState:
+    def _drawing(self, epoch: int, rate: float | None) -> Drawing:
+        masking = self.masking
+        if rate is not None and rate != masking.masked_lm_prob:
+            try:
+                masking = replace(masking, masked_lm_prob=rate)
+            except ValueError as error:
+                raise SampleError(f"rate: {error}; correct it") from error
+        return Drawing(integer(epoch, "epoch", 0), masking)
+
+    def _seeded(self, index: int, drawing: Drawing) -> np.random.RandomState:
         generator = self._generator()
-        generator.seed((self.seed + index) % 2**32)  # 1.3 us, where making one costs 67
+        # 1.3 us, where making one costs 67
+        generator.seed((self.seed + index + drawing.epoch * len(self)) % 2**32)
         return generator
 
     def _row(self, index: int) -> tuple[int, int, int]:
@@ -157,8 +194,9 @@ class Samples(ABC):
             )
         return tokens
 
-    def _masked(self, tokens: Ids, target: int, rng: np.random.RandomState) -> MaskedLmPredictions:
-        masking = self.masking
+    def _masked(
+        self, tokens: Ids, target: int, rng: np.random.RandomState, masking: MaskingSettings
+    ) -> MaskedLmPredictions:
         return create_masked_lm_predictions(
             tokens,
             self.replacement_ids,
@@ -179,9 +217,9 @@ class Samples(ABC):
             engine=self.engine,
         )
 
-    def seeds(self, indices: Ids) -> npt.NDArray[np.uint32]:
-        """The seed of each sample: (seed + index) mod 2^32."""
-        return ((indices + self.seed % 2**32) % 2**32).astype(np.uint32)
+    def seeds(self, indices: Ids, epoch: int = 0) -> npt.NDArray[np.uint32]:
+        """The seed of each sample: (seed + index) mod 2^32, where indices go on from epoch to epoch."""
+        return ((indices + (self.seed + epoch * len(self)) % 2**32) % 2**32).astype(np.uint32)
 
     def token_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The dataset's maps, as the kernel reads them."""
@@ -197,7 +235,7 @@ class Samples(ABC):
             )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name not in ("_generators", "kernel")}
+        state = {name: value for name, value in self.__dict__.items() if name not in ("_generators", "last_builder")}
         state["sample_map"] = MapFile.of(self.sample_map) or self.sample_map
         return state
 
@@ -211,11 +249,11 @@ class Samples(ABC):
         return f"{type(self).__name__}({self.dataset.prefix!r}: {len(self)} samples, seed {self.seed})"
 
 
-def fill_by_twin(samples: Samples, indices: Ids, out: Batch, threads: int) -> int:  # noqa: ARG001 - a shared signature
+def fill_by_twin(samples: Samples, indices: Ids, out: Batch, _threads: int, drawing: Drawing) -> int:
     """Fill `out` sample by sample: what every faster way has to equal. Returns the number of masked tokens."""
     masked = 0
     for row, index in enumerate(indices.tolist()):
-        sample, length = samples._assemble(index)
+        sample, length = samples._assemble(index, drawing)
         for name, value in sample.items():
             out[name][row] = value
         places = np.flatnonzero(sample["loss_mask"])

@@ -6,16 +6,14 @@ Each step draws from the sample's generator in Megatron-LM's order, so the array
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maskgen import _native
 from maskgen.samples import native
 from maskgen.samples.arrays import Batch, Field
-from maskgen.samples.base import ABSENT, Sample, Samples, padded
+from maskgen.samples.base import Drawing, Sample, Samples, padded
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Ids, Vocab
 from preprocess import IndexedDataset
@@ -92,17 +90,12 @@ class BertSamples(Samples):
             Field("masked_counts", "number", width, 0, width),
         )
 
-    @cached_property
-    def kernel(self) -> _native.SampleBuilder:
-        """What builds batches of these samples."""
-        return native.kernel_for(self, self._pad, ABSENT, ABSENT, self.binary_head)
-
-    def _native_batch(self) -> Callable[["BertSamples", Ids, Batch, int], int]:
+    def _native_batch(self) -> Callable[["BertSamples", Ids, Batch, int, Drawing], int]:
         return native.bert_batch
 
-    def _assemble(self, index: int) -> tuple[Sample, int]:
+    def _assemble(self, index: int, drawing: Drawing) -> tuple[Sample, int]:
         first, last, target = self._row(index)
-        rng = self._seeded(index)
+        rng = self._seeded(index, drawing)
         tokens = self._tokens(first, last)
         pivot, swap = self._split(index, first, last, rng)
         a, b = (tokens[pivot:], tokens[:pivot]) if swap else (tokens[:pivot], tokens[pivot:])
@@ -111,7 +104,7 @@ class BertSamples(Samples):
             a, b = truncate(a, b, rng.random_sample(surplus))
         end = np.array([self._sep])
         whole = np.concatenate(([self._cls], a, end, b, end[: len(b)]), dtype=np.int64)
-        predictions = self._masked(whole, target, rng)
+        predictions = self._masked(whole, target, rng, drawing.masking)
         width, length = self.max_seq_length, len(whole)
         labels = np.full(width, -1, np.int64)
         loss_mask = np.zeros(width, np.int64)

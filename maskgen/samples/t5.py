@@ -4,16 +4,14 @@ sentences --concatenate, cut--> tokens --mask--> spans --close at gaps--> text_e
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from maskgen import _native
 from maskgen.masking import MaskedSpan
 from maskgen.samples import native
 from maskgen.samples.arrays import Batch, Field
-from maskgen.samples.base import Sample, Samples, padded
+from maskgen.samples.base import Drawing, Sample, Samples, padded
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Ids, Vocab
@@ -83,21 +81,16 @@ class T5Samples(Samples):
             Field("masked_counts", "number", width_dec, 0, width_dec),
         )
 
-    @cached_property
-    def kernel(self) -> _native.SampleBuilder:
-        """What builds batches of these samples."""
-        return native.kernel_for(self, self._pad, self._bos, self._eos, False)
-
-    def _native_batch(self) -> Callable[["T5Samples", Ids, Batch, int], int]:
+    def _native_batch(self) -> Callable[["T5Samples", Ids, Batch, int, Drawing], int]:
         return native.t5_batch
 
-    def _assemble(self, index: int) -> tuple[Sample, int]:
+    def _assemble(self, index: int, drawing: Drawing) -> tuple[Sample, int]:
         first, last, target = self._row(index)
-        rng = self._seeded(index)
+        rng = self._seeded(index, drawing)
         tokens = self._tokens(first, last)
         truncated = len(tokens) > target
         tokens = tokens[:target]
-        runs = list(closed_at_gaps(self._masked(tokens, target, rng).spans))
+        runs = list(closed_at_gaps(self._masked(tokens, target, rng, drawing.masking).spans))
         self._check_room(index, runs)
         text: list[int] = []
         targets: list[int] = []
