@@ -32,7 +32,7 @@ class Rows:
     def __len__(self):
         return len(self.array)
 
-    def tokens(self, indices, out=None, threads=1):
+    def tokens(self, indices, **_):
         lengths = self.lengths[indices]
         ends = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
         ids = np.where(np.arange(self.seq_length) < lengths[:, None], 0, -1)
@@ -45,10 +45,10 @@ class Rows:
         return {"kind": "memory", "tokens": self.array.tolist(), "lengths": self.lengths.tolist()}
 
 
-def random_rows(seed, rows, width, least=FIRST, vocab_size=len(PIECES), short=True):
+def random_rows(seed, rows, width, least=FIRST, most=LAST + 1, short=True):
     """Tokens with all kinds of ids from `least` on, and lengths."""
     random = np.random.RandomState(seed)
-    tokens = random.randint(least, vocab_size, (rows, width))
+    tokens = random.randint(least, most, (rows, width))
     return tokens, random.randint(0, width + 1, rows) if short else np.full(rows, width)
 
 
@@ -60,7 +60,7 @@ def filled(name, tokens, lengths, seed=1, epoch=0, indices=None, rate=None, voca
     for array in out.values():
         array.fill(77)
     indices = np.arange(len(tokens)) if indices is None else np.asarray(indices)
-    used = scheme.fill(tokens, lengths, Draws(seed, epoch, indices), rate, out, 1)
+    used = scheme.fill(tokens, lengths, Draws(seed, epoch, indices), rate, out)
     packed = {field.name for field in scheme.fields if field.kind == "packed"}
     return {key: value[:used] if key in packed else value for key, value in out.items()}
 

@@ -75,7 +75,16 @@ def test_roberta_is_its_twin(case, whole_words, weighted):
     vocab, tokens, lengths, seed, epoch, indices, rate = case
     weights = np.random.RandomState(seed).randint(0, 5, len(vocab)) + 0.5 if weighted else None
     found = filled(
-        "roberta", tokens, lengths, seed, epoch, indices, rate, vocab, whole_words=whole_words, replacement_counts=weights
+        "roberta",
+        tokens,
+        lengths,
+        seed,
+        epoch,
+        indices,
+        rate,
+        vocab,
+        whole_words=whole_words,
+        replacement_counts=weights,
     )
     options = {"whole_words": whole_words, "weights": weights}
     # 1 - 0.1 - 0.1, as doubles
@@ -106,9 +115,7 @@ def test_modernbert_is_its_twin(case):
 def test_masked_diffusion_is_its_twin(case, kind, strata, fixed):
     vocab, tokens, lengths, seed, epoch, indices, rate = case
     options = {"kind": kind, "strata": strata}
-    found = filled(
-        "masked-diffusion", tokens, lengths, seed, epoch, indices, rate if fixed else None, vocab, **options
-    )
+    found = filled("masked-diffusion", tokens, lengths, seed, epoch, indices, rate if fixed else None, vocab, **options)
     rows = []
     for row, length, index in zip(tokens.tolist(), lengths.tolist(), indices.tolist(), strict=True):
         twin = Twin(seed, epoch, index)

@@ -14,7 +14,9 @@ from maskgen.schemes import SCHEMES, SchemeSamples
 from maskgen.vocab import Vocab
 
 OPTIONS = {}
-ENCODERS = [name for name in SCHEMES if name in ("roberta", "electra", "modernbert", "masked-diffusion", "spanbert", "pmi")]
+ENCODERS = [
+    name for name in SCHEMES if name in ("roberta", "electra", "modernbert", "masked-diffusion", "spanbert", "pmi")
+]
 DECODERS = [name for name in SCHEMES if name not in ENCODERS]
 SPECIAL = np.array(sorted(TOY.special_ids))
 
@@ -114,7 +116,9 @@ def test_rows_with_nothing_to_mask(name):
         batch = samples_of(name, tokens, lengths).batch([0, 1, 2])
         key = "text" if name in ENCODERS else "text_enc"
         used = batch["padding_mask"] == 1
-        assert np.array_equal(batch[key][:, : tokens.shape[1]][used[:, : tokens.shape[1]]], tokens[used[:, : tokens.shape[1]]])
+        assert np.array_equal(
+            batch[key][:, : tokens.shape[1]][used[:, : tokens.shape[1]]], tokens[used[:, : tokens.shape[1]]]
+        )
         if name in ENCODERS:
             assert len(batch["masked_labels"]) == 0
     empty = samples_of(name, np.full((3, 8), FIRST)).batch([])

@@ -10,6 +10,7 @@ from maskgen.schemes.modernbert import ModernBert
 from maskgen.schemes.roberta import Roberta
 from maskgen.schemes.samples import SchemeSamples
 from maskgen.schemes.span_corruption import SpanCorruption
+from maskgen.schemes.spanbert import SpanBert
 from maskgen.schemes.ul2 import Ul2
 
 SCHEMES: dict[str, type[Scheme]] = {
@@ -19,6 +20,7 @@ SCHEMES: dict[str, type[Scheme]] = {
         Electra,
         ModernBert,
         MaskedDiffusion,
+        SpanBert,
         SpanCorruption,
         Ul2,
     )

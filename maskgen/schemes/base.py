@@ -44,7 +44,7 @@ class Scheme(ABC):
         """Everything that changes the arrays, as JSON can hold it."""
 
     @abstractmethod
-    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch, threads: int) -> int:
+    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch) -> int:
         """Fill `out` with the samples of these rows; return how many entries of packed arrays are in use.
 
         `rate` takes the place of the scheme's own in this call. Row i depends on ``tokens[i, :lengths[i]]`` and on
@@ -101,7 +101,9 @@ def checked_ids(ids: Any, name: str, vocab: Vocab) -> Ids:
     """Ids of the vocabulary, at least one."""
     array: npt.NDArray[Any] = np.array(ids)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
-        raise SampleError(f"{name} are {array.dtype} of the shape {array.shape}; expected at least one id; correct them")
+        raise SampleError(
+            f"{name} are {array.dtype} of the shape {array.shape}; expected at least one id; correct them"
+        )
     if int(array.min()) < 0 or int(array.max()) >= len(vocab):
         raise SampleError(
             f"{name} are from {array.min()} to {array.max()}; expected ids from 0 to {len(vocab) - 1}; correct them"

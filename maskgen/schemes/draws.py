@@ -71,7 +71,8 @@ class Draws:
 
 def uniforms(words: Words) -> npt.NDArray[np.float64]:
     """Doubles in [0, 1)."""
-    return (words >> np.uint64(11)) * 2.0**-53
+    doubles: npt.NDArray[np.float64] = np.multiply(words >> np.uint64(11), 2.0**-53, dtype=np.float64)
+    return doubles
 
 
 def below(words: Words, bounds: Any) -> Ids:

@@ -23,9 +23,7 @@ class Electra(UniformScheme):
 
     name = "electra"
 
-    def __init__(
-        self, vocab: Vocab, seq_length: int, *, rate: float = 0.15, mask: float = 0.85
-    ) -> None:
+    def __init__(self, vocab: Vocab, seq_length: int, *, rate: float = 0.15, mask: float = 0.85) -> None:
         treatment = Treatment(checked_share(mask, "mask"), 0.0)
         super().__init__(vocab, seq_length, rate=rate, treatment=treatment)
 
@@ -39,7 +37,8 @@ class Electra(UniformScheme):
         if rate == 0:
             return np.zeros(len(lengths), np.int64)
         most = int((rate + 0.005) * self.seq_length)
-        return np.maximum(1, np.minimum(most, np.rint(lengths * rate).astype(np.int64)))
+        counts: Ids = np.maximum(1, np.minimum(most, np.rint(lengths * rate).astype(np.int64)))
+        return counts
 
     def choose(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float) -> tuple[Table, Ids | None]:
         """That many, every subset alike."""

@@ -85,7 +85,7 @@ class MaskedDiffusion(EncoderScheme):
         weights = np.divide(scale, shares, out=np.zeros_like(shares), where=shares > 0)
         return times, shares, weights
 
-    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch, threads: int) -> int:
+    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch) -> int:
         """Draw the times, mask, write."""
         out["t"][...], shares, out["weights"][...] = self.levels(draws, rate)
         chosen = each_alone(self.maskable(tokens, lengths), draws, shares[:, None])

@@ -26,10 +26,15 @@ class Rows(Protocol):
     """What samples need of their rows; see maskgen.rows."""
 
     @property
-    def seq_length(self) -> int: ...
+    def seq_length(self) -> int:
+        """Entries of a row."""
+
     def __len__(self) -> int: ...
-    def tokens(self, indices: Any, out: Any = None, threads: int = 1) -> Any: ...
-    def describe(self) -> dict[str, Any]: ...
+    def tokens(self, indices: Any, out: Any = None, threads: int = 1) -> Any:
+        """The rows at `indices`: tokens [B, L], lengths, and the arrays of documents."""
+
+    def describe(self) -> dict[str, Any]:
+        """What these rows are."""
 
 
 class SchemeSamples:
@@ -103,7 +108,7 @@ class SchemeSamples:
         tokens: Ids = np.asarray(rows.tokens, np.int64)
         lengths: Ids = np.asarray(rows.lengths, np.int64)
         self._check_tokens(tokens, chosen)
-        used = self.scheme.fill(tokens, lengths, draws, rate, out, threads)
+        used = self.scheme.fill(tokens, lengths, draws, rate, out)
         packed = {field.name for field in self.fields if field.kind == "packed"}
         batch = {name: array[:used] if name in packed else array for name, array in out.items()}
         if self.documents:
@@ -150,7 +155,7 @@ def make_scheme(name: str, vocab: Vocab, seq_length: int, options: Mapping[str, 
     if name not in SCHEMES:
         raise SampleError(f"scheme is {name!r}; expected one of {', '.join(SCHEMES)}; correct its name")
     kind = SCHEMES[name]
-    known = [key for key in (kind.__init__.__kwdefaults__ or {})]
+    known = list(kind.__init__.__kwdefaults__ or {})
     wrong = sorted(set(options) - set(known))
     if wrong:
         raise SampleError(f"{name} has no option {', '.join(wrong)}; expected some of {', '.join(known)}; correct it")

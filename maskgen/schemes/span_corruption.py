@@ -55,7 +55,7 @@ class SpanCorruption(SpanScheme):
             "max_seq_length_dec": self.width_dec,
         }
 
-    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch, threads: int) -> int:
+    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch) -> int:
         """Count, cut, write."""
         among = self.maskable(tokens, lengths)
         counts = among.sum(axis=1)

@@ -89,7 +89,7 @@ class Ul2(SpanScheme):
             "max_seq_length_dec": self.width_dec,
         }
 
-    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch, threads: int) -> int:
+    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch) -> int:
         """Draw a denoiser a row, noise, write."""
         fixed = self.fixed if rate is None else checked_share(rate, "rate")
         luck = uniforms(draws.words(WHICH, 1)[:, 0])

@@ -1,4 +1,4 @@
-"""The uniform family: single tokens (or words) chosen at random, then shown as [MASK], as another token, or as they are.
+"""The uniform family: single tokens or words chosen at random, then shown as [MASK], as other tokens, or as they are.
 
 tokens --which may be chosen--> --choose--> places --decide, replace--> text
 
@@ -63,7 +63,8 @@ class Replacements:
 
 def each_alone(among: Table, draws: Draws, rate: Any) -> Table:
     """Every place for itself with probability `rate`, one number or a column of them."""
-    return among & (uniforms(draws.words(CHOOSE, among.shape[1])) < rate)
+    chosen: Table = among & (uniforms(draws.words(CHOOSE, among.shape[1])) < rate)
+    return chosen
 
 
 def exactly(among: Table, draws: Draws, counts: Ids) -> Table:
@@ -74,7 +75,8 @@ def exactly(among: Table, draws: Draws, counts: Ids) -> Table:
 def rounded_at_random(among: Table, draws: Draws, rate: float) -> Ids:
     """The share of places that `rate` is, rounded up with the probability that is its fraction."""
     luck = uniforms(draws.words(COUNT, 1))[:, 0]
-    return (rate * among.sum(axis=1) + luck).astype(np.int64)
+    counts: Ids = (rate * among.sum(axis=1) + luck).astype(np.int64)
+    return counts
 
 
 def shown(
@@ -132,7 +134,7 @@ class UniformScheme(EncoderScheme):
     def choose(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float) -> tuple[Table, Ids | None]:
         """The places to predict, and the leaders of words where decisions are shared."""
 
-    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch, threads: int) -> int:
+    def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch) -> int:
         """Choose, show, write."""
         share = self.rate if rate is None else checked_share(rate, "rate")
         chosen, leaders = self.choose(tokens, lengths, draws, share)
