@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "check datasets: sizes, index, digests, range of ids",
     "inspect": "show what is in a dataset, and decode documents",
     "mapping": "build the samples of a dataset of sentences, and describe them",
+    "pmi": "find n-grams of words that belong together, for the masking scheme pmi",
     "demo": "run everything once, end to end, on a small embedded corpus",
 }
 
