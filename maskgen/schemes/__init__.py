@@ -3,6 +3,7 @@
 rows (maskgen.rows), a vocabulary, the name of a scheme --> SchemeSamples --> samples[i] | samples.batch(indices)
 """
 
+from maskgen.schemes.bart import Bart
 from maskgen.schemes.base import Scheme
 from maskgen.schemes.electra import Electra
 from maskgen.schemes.masked_diffusion import MaskedDiffusion
@@ -25,6 +26,7 @@ SCHEMES: dict[str, type[Scheme]] = {
         Pmi,
         SpanCorruption,
         Ul2,
+        Bart,
     )
 }
 
