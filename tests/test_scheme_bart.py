@@ -127,11 +127,11 @@ def test_what_infilling_does():
     """Words go from the encoder's text as often as the rate says, less what overlaps; lengths are Poisson's."""
     count = 2000
     tokens = np.random.RandomState(1).randint(4, 304, (count, 200))
-    draws = bart_noise.RowDraws(bart_noise.Draws(7, 0, np.arange(count)), 0)
+    draws = bart_noise.BatchDraws(bart_noise.Draws(7, 0, np.arange(count)), 200)
     noise = filled_noise()
     found = np.zeros(30, int)
     for row in range(count):
-        lengths = bart_noise.span_lengths(200, 0.3, noise, bart_noise.RowDraws(draws.draws, row))
+        lengths = bart_noise.span_lengths(200, 0.3, noise, bart_noise.RowDraws(draws, row))
         assert lengths.sum() == 60
         found[: lengths[:10].max() + 1] += np.bincount(lengths[:10])
     shares = np.array([math.exp(-3) * 3**k / math.factorial(k) for k in range(10)])

@@ -12,7 +12,7 @@ import numpy as np
 from maskgen.samples.arrays import Batch
 from maskgen.samples.errors import SampleError
 from maskgen.schemes import bart_noise
-from maskgen.schemes.bart_noise import Noise, RowDraws
+from maskgen.schemes.bart_noise import BatchDraws, Noise, RowDraws
 from maskgen.schemes.base import Scheme, checked_ids, checked_share
 from maskgen.schemes.draws import Draws
 from maskgen.schemes.spans import decoder_fields
@@ -87,10 +87,11 @@ class Bart(Scheme):
     def fill(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float | None, out: Batch) -> int:
         """The encoder's texts row by row, the decoder's at once."""
         share = self.rate if rate is None else checked_share(rate, "rate")
+        common = BatchDraws(draws, self.seq_length)
+        out["text_enc"][...] = self.pad_id
         for row, length in enumerate(lengths.tolist()):
-            text, truncated = self._noised(tokens[row, :length], share, RowDraws(draws, row))
+            text, truncated = self._noised(tokens[row, :length], share, RowDraws(common, row))
             out["text_enc"][row, : len(text)] = text
-            out["text_enc"][row, len(text) :] = self.pad_id
             out["lengths"][row] = len(text)
             out["truncated"][row] = truncated
         out["padding_mask"][...] = np.arange(self.seq_length) < out["lengths"][:, None]

@@ -20,16 +20,32 @@ PERMUTED, ORDER, LENGTH, SPAN, SHOWN, REPLACED, PLACED, INSERTED, INSERTED_ID, T
 SMALLEST_SHARE = 1e-7  # Poisson's lengths end before the first, past its mean, that is less likely
 
 
+class BatchDraws:
+    """The draws of a batch; the first words of a stream are made for all rows when one asks for them."""
+
+    def __init__(self, draws: Draws, width: int) -> None:
+        self.draws, self.width = draws, width
+        self._known: dict[int, Words] = {}
+
+    def words(self, row: int, stream: int, numbers: npt.NDArray[Any]) -> Words:
+        """Words of a row's stream, by number."""
+        if len(numbers) > self.width:
+            return self.draws.words_at(stream, np.full(len(numbers), row), numbers)
+        if stream not in self._known:  # a call a batch: 3 us a row, where one a row takes 10
+            self._known[stream] = self.draws.words(stream, self.width)
+        return self._known[stream][row][numbers]
+
+
 @dataclass(frozen=True)
 class RowDraws:
-    """The draws of one row of a batch."""
+    """The draws of one row of a batch. Numbers are below the width, or all numbers from 0 on."""
 
-    draws: Draws
+    batch: BatchDraws
     row: int
 
     def words(self, stream: int, numbers: npt.NDArray[Any]) -> Words:
         """Words of a stream, by number."""
-        return self.draws.words_at(stream, np.full(len(numbers), self.row), numbers)
+        return self.batch.words(self.row, stream, numbers)
 
     def uniform(self, stream: int) -> float:
         """Word 0 of a stream, as a uniform number."""
@@ -75,9 +91,9 @@ def permute_sentences(body: Ids, noise: Noise, draws: RowDraws) -> Ids:
     A sentence ends after the last of neighbouring tokens that end sentences, or with the text.
     """
     stops = noise.ends_sentence[body]
-    ends = np.flatnonzero(stops & ~np.append(stops[1:], False)) + 1
-    if not len(ends) or ends[-1] != len(body):
-        ends = np.append(ends, len(body))
+    stops[:-1] &= ~stops[1:]
+    stops[-1] = True
+    ends = np.flatnonzero(stops) + 1
     count = math.ceil(len(ends) * noise.permute)
     if count < 2:
         return body
@@ -114,14 +130,13 @@ def infill(body: Ids, begins: Table, ordinary: Table, lengths: Ids, noise: Noise
     starts = np.flatnonzero(begins)
     heads = draws.shuffled(SPAN, starts)[: len(lengths)]
     lengths = lengths[: len(heads)]
-    breaks = np.append(np.flatnonzero(~ordinary), len(body))
-    limits = np.append(starts, len(body))
+    breaks = np.concatenate((np.flatnonzero(~ordinary), [len(body)]))
+    limits = np.concatenate((starts, [len(body)]))
     ends = limits[np.minimum(np.searchsorted(starts, heads) + lengths, len(starts))]
     ends = np.minimum(ends, breaks[np.searchsorted(breaks, heads)])
-    turns = np.zeros(len(body) + 1, np.int64)
-    np.add.at(turns, heads + 1, 1)
-    np.add.at(turns, ends, -1)
-    inside = np.cumsum(turns)[:-1] > 0  # of a span, not its head
+    count = len(body) + 1
+    opened, closed = np.bincount(heads + 1, minlength=count), np.bincount(ends, minlength=count)
+    inside = np.cumsum(opened - closed)[:-1] > 0  # of a span, not its head
     head = np.zeros(len(body), np.bool_)
     head[heads] = True
     noisy = head | inside
@@ -148,7 +163,7 @@ def insert(text: Ids, count: int, noise: Noise, draws: RowDraws) -> Ids:
 
 def rotate(text: Ids, noise: Noise, draws: RowDraws) -> Ids:
     """With probability `rotate` the text begins at a place drawn for it (TURNED, OFFSET), then goes round."""
-    if len(text) < 2 or not draws.uniform(TURNED) < noise.rotate:
+    if len(text) < 2 or noise.rotate == 0 or not draws.uniform(TURNED) < noise.rotate:
         return text
     offset = int(below(draws.words(OFFSET, np.zeros(1, np.int64)), len(text))[0])
     return np.concatenate((text[offset:], text[:offset]))
