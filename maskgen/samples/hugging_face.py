@@ -39,13 +39,13 @@ def to_hf(
             f"a batch with {', '.join(map(str, batch)) or 'nothing'}; expected one of BertSamples or T5Samples; pass "
             "samples[i] or samples.batch(indices)"
         )
-    result = {
-        "input_ids": _int64(batch["text"]),
-        "attention_mask": _int64(batch["padding_mask"]),
+    result = {"input_ids": _int64(batch["text"]), "attention_mask": _int64(batch["padding_mask"])}
+    if "types" in batch:
         # Megatron-LM fills types with the padding id, which may be no type at all.
-        "token_type_ids": np.where(_int64(batch["padding_mask"]) != 0, _int64(batch["types"]), 0),
-        "labels": _labels(batch),
-    }
+        result["token_type_ids"] = np.where(_int64(batch["padding_mask"]) != 0, _int64(batch["types"]), 0)
+    result["labels"] = _labels(batch)
+    if next_sentence and "is_random" not in batch:
+        raise SampleError("next_sentence for samples without pairs; expected samples with is_random; leave it out")
     if next_sentence:
         result["next_sentence_label"] = _int64(batch["is_random"])
     return result

@@ -8,6 +8,7 @@ from maskgen.schemes.base import Scheme
 from maskgen.schemes.electra import Electra
 from maskgen.schemes.masked_diffusion import MaskedDiffusion
 from maskgen.schemes.modernbert import ModernBert
+from maskgen.schemes.next_sentence import NextSentenceSamples
 from maskgen.schemes.pmi import Pmi
 from maskgen.schemes.roberta import Roberta
 from maskgen.schemes.samples import SchemeSamples
@@ -30,4 +31,4 @@ SCHEMES: dict[str, type[Scheme]] = {
     )
 }
 
-__all__ = ["SCHEMES", "Scheme", "SchemeSamples"]
+__all__ = ["SCHEMES", "NextSentenceSamples", "Scheme", "SchemeSamples"]

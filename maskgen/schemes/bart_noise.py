@@ -33,7 +33,8 @@ class BatchDraws:
             return self.draws.words_at(stream, np.full(len(numbers), row), numbers)
         if stream not in self._known:  # a call a batch: 3 us a row, where one a row takes 10
             self._known[stream] = self.draws.words(stream, self.width)
-        return self._known[stream][row][numbers]
+        words: Words = self._known[stream][row][numbers]
+        return words
 
 
 @dataclass(frozen=True)
