@@ -22,6 +22,8 @@ COMMANDS = {
     "inspect": "show what is in a dataset, and decode documents",
     "mapping": "build the samples of a dataset of sentences, and describe them",
     "sample": "show masked samples, as training sees them",
+    "export": "write masked samples to Parquet files, for Hugging Face datasets",
+    "fingerprint": "digests that prove what a training job sees; compare with an earlier run",
     "demo": "run everything once, end to end, on a small embedded corpus",
 }
 

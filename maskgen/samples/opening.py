@@ -1,5 +1,15 @@
-"""From the flags of a command to samples: dataset, vocabulary and one epoch's mapping, opened and fitted together."""
+"""From choices to samples: dataset, vocabulary and rows, opened and fitted together; what every command starts with.
 
+SampleChoice (plain values) --open--> dataset, Vocab, rows of the mapping --> BertSamples | T5Samples
+
+The options of a scheme are those of its constructor: names, types and defaults are read off its signature, so that a
+new scheme needs no new flags.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from maskgen.mapping import cached_mapping
@@ -11,49 +21,125 @@ from maskgen.samples.t5 import T5Samples
 from maskgen.vocab import Vocab
 from preprocess import IndexedDataset
 
+ORDINARY = "ordinary"  # as replacement_ids: those of the vocabulary that are no special ids
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+NOT_OPTIONS = ("max_seq_length", "seed", "engine")  # they have places of their own in a SampleChoice
+MEGATRON: Mapping[str, Callable[..., Samples]] = {"bert": BertSamples, "t5": T5Samples}
 
-def open_samples(flags: Any) -> Samples:
-    """The samples that the flags of ``maskgen sample`` describe."""
-    dataset = IndexedDataset(flags.prefix)
-    vocab = Vocab.from_tokenizer(
-        flags.tokenizer,
-        roles=_roles(flags.role),
-        sentinel_ids=None if flags.sentinels is None else _ids(flags.sentinels),
-    )
-    pairs = flags.scheme == "bert" and not flags.no_binary_head
-    specials = 3 if pairs else 2
-    integer(flags.max_seq_length, "--max-seq-length", specials + 2)  # the shortest target is of 2 tokens
-    rows = cached_mapping(
-        dataset,
-        num_epochs=1,
-        max_seq_length=flags.max_seq_length - specials,
-        short_seq_prob=flags.short_seq_prob,
-        seed=flags.seed,
-        min_num_sent=2 if pairs else 1,
-        cache_dir=flags.cache_dir,
-    )
-    if not len(rows):
-        remedy = "tokenize with --split-sentences, or pass --no-binary-head" if pairs else "use another dataset"
-        raise SampleError(
-            f"{dataset.prefix}: no document with {2 if pairs else 1} sentences or more, and none too long; expected "
-            f"at least one; {remedy}"
+
+@dataclass(frozen=True)
+class SampleChoice:
+    """Which samples: everything that a command line says about them. `options` are the scheme's own."""
+
+    prefix: str
+    tokenizer: str
+    max_seq_length: int
+    seed: int
+    scheme: str = "bert"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    engine: str = "native"
+    roles: Mapping[str, str] = field(default_factory=dict)
+    sentinel_ids: Sequence[int] | None = None
+    num_epochs: int | None = None
+    max_num_samples: int | None = None
+    short_seq_prob: float = 0.1
+    split: str | None = None
+    part: str | None = None
+    cache_dir: str | None = None
+
+    def open(self) -> Samples:
+        """The samples; their mapping is built first where nobody has done that."""
+        known = scheme_options(self.scheme)
+        for name in self.options:
+            _must_be_known(self.scheme, name, known)
+        vocab = Vocab.from_tokenizer(self.tokenizer, roles=self.roles, sentinel_ids=self.sentinel_ids)
+        return self._open_megatron(IndexedDataset(self.prefix), vocab)
+
+    def _open_megatron(self, dataset: IndexedDataset, vocab: Vocab) -> Samples:
+        options = dict(self.options)
+        pairs = self.scheme == "bert" and bool(options.get("binary_head", True))
+        specials = 3 if pairs else 2
+        integer(self.max_seq_length, "--max-seq-length", specials + 2)  # the shortest target is of 2 tokens
+        rows = cached_mapping(
+            dataset,
+            num_epochs=1 if self.num_epochs is None and self.max_num_samples is None else self.num_epochs,
+            max_num_samples=self.max_num_samples,
+            max_seq_length=self.max_seq_length - specials,
+            short_seq_prob=self.short_seq_prob,
+            seed=self.seed,
+            min_num_sent=2 if pairs else 1,
+            split=self.split,
+            part=self.part or (None if self.split is None else "train"),
+            cache_dir=self.cache_dir,
         )
-    options: dict[str, Any] = {
-        "max_seq_length": flags.max_seq_length,
-        "masked_lm_prob": flags.masked_lm_prob,
-        "seed": flags.seed,
-        "engine": flags.engine,
+        if not len(rows):
+            remedy = "tokenize with --split-sentences, or pass --no-binary-head" if pairs else "use another dataset"
+            where = f", part {self.part or 'train'} of the split {self.split}" if self.split is not None else ""
+            raise SampleError(
+                f"{dataset.prefix}{where}: no document with {2 if pairs else 1} sentences or more, and none too long; "
+                f"expected at least one; {remedy}"
+            )
+        if self.scheme == "t5":
+            options.setdefault("max_seq_length_dec", self.max_seq_length)
+        if options.get("replacement_ids") == ORDINARY:
+            options["replacement_ids"] = vocab.ordinary_ids
+        fixed = {"max_seq_length": self.max_seq_length, "seed": self.seed, "engine": self.engine}
+        return MEGATRON[self.scheme](dataset, rows, vocab, **fixed, **options)
+
+
+def scheme_options(scheme: str) -> dict[str, Any]:
+    """The options of a scheme and their defaults (``inspect.Parameter.empty`` where there is none)."""
+    if scheme not in MEGATRON:
+        raise SampleError(f"--scheme {scheme}; expected one of {', '.join(MEGATRON)}; correct its name")
+    parameters = inspect.signature(MEGATRON[scheme]).parameters.values()
+    return {
+        each.name: each.default
+        for each in parameters
+        if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name not in NOT_OPTIONS
     }
-    if flags.max_ngrams is not None:
-        options["max_ngrams"] = flags.max_ngrams
-    if flags.scheme == "t5":
-        width = flags.max_seq_length if flags.max_seq_length_dec is None else flags.max_seq_length_dec
-        return T5Samples(dataset, rows, vocab, max_seq_length_dec=width, **options)
-    replacements = vocab.ordinary_ids if flags.ordinary_replacements else None
-    return BertSamples(dataset, rows, vocab, binary_head=pairs, replacement_ids=replacements, **options)
 
 
-def _roles(texts: list[str]) -> dict[str, str]:
+def parse_option(scheme: str, text: str) -> tuple[str, Any]:
+    """Name and value of ``NAME=VALUE``, of the type that the scheme's default has.
+
+    >>> parse_option("bert", "max-ngrams=5"), parse_option("t5", "geometric_dist=no")
+    (('max_ngrams', 5), ('geometric_dist', False))
+    """
+    name, equals, value = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if not (equals and name and value):
+        raise SampleError(f"--option {text}; expected NAME=VALUE, such as max_ngrams=1; correct it")
+    known = scheme_options(scheme)
+    _must_be_known(scheme, name, known)
+    return name, _value(name, value, known[name])
+
+
+def _value(name: str, text: str, default: Any) -> Any:
+    kind = type(default)
+    try:
+        if kind is bool:
+            return TRUTH[text.lower()]
+        if kind in (int, float, str):
+            return kind(text)
+    except (ValueError, KeyError):
+        wanted = {bool: "true or false", int: "a whole number"}.get(kind, "a number")
+        raise SampleError(f"--option {name}={text}; expected {wanted}; correct it") from None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _must_be_known(scheme: str, name: str, known: Mapping[str, Any]) -> None:
+    if name not in known:
+        raise SampleError(
+            f"the scheme {scheme} has no option {name}; expected one of {', '.join(known)}; correct the name, or leave "
+            "it out"
+        )
+
+
+def parse_roles(texts: Sequence[str]) -> dict[str, str]:
+    """The tokens of special roles, from ``ROLE=TOKEN``."""
     roles = {}
     for text in texts:
         role, equals, token = text.partition("=")
@@ -63,7 +149,8 @@ def _roles(texts: list[str]) -> dict[str, str]:
     return roles
 
 
-def _ids(text: str) -> range:
+def parse_ids(text: str) -> range:
+    """The ids of ``FIRST-LAST``."""
     first, dash, last = text.partition("-")
     if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
         raise SampleError(f"--sentinels {text}; expected FIRST-LAST, such as 32000-32099; correct it")
