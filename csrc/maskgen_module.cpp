@@ -6,7 +6,9 @@
 
 #include "build_info.hpp"
 #include "mapping_binding.hpp"
+#include "masking_binding.hpp"
 #include "rng.hpp"
+#include "samples_binding.hpp"
 
 namespace py = pybind11;
 
@@ -46,4 +48,6 @@ PYBIND11_MODULE(_native, module) {
     module.def("build_info", &build_info, "How this extension was compiled.");
     register_rng(module);
     register_mapping(module);
+    register_masking(module);
+    register_samples(module);
 }

@@ -1,1 +1,44 @@
-"""Online half of maskgen: indexed datasets to masked training batches, and the ``maskgen`` command."""
+"""Online half of maskgen: indexed datasets to masked training batches, and the ``maskgen`` command.
+
+The public names are imported when they are first used, so that ``maskgen --help`` stays instant.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maskgen.masking import MaskedLmPredictions, MaskedSpan, create_masked_lm_predictions
+    from maskgen.samples import BertSamples, RowMasker, T5Samples, to_hf
+    from maskgen.vocab import Vocab
+
+_HOMES = {
+    "BertSamples": "maskgen.samples",
+    "MaskedLmPredictions": "maskgen.masking",
+    "MaskedSpan": "maskgen.masking",
+    "RowMasker": "maskgen.samples",
+    "T5Samples": "maskgen.samples",
+    "Vocab": "maskgen.vocab",
+    "create_masked_lm_predictions": "maskgen.masking",
+    "to_hf": "maskgen.samples",
+}
+
+__all__ = [
+    "BertSamples",
+    "MaskedLmPredictions",
+    "MaskedSpan",
+    "RowMasker",
+    "T5Samples",
+    "Vocab",
+    "create_masked_lm_predictions",
+    "to_hf",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

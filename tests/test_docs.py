@@ -1,5 +1,8 @@
 """What README says about itself holds: its Python runs, its commands exist, its set-up blocks are there."""
 
+import doctest
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -24,6 +27,42 @@ def test_python_in_readme_runs(tmp_path, monkeypatch, capsys):
     assert tokenizer.decode(names["ids"][: names["lengths"][0]]) == "the lighthouse."
 
 
+def test_python_in_masking_runs():
+    """With the results that its comments name."""
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/masking.md").read_text(), re.DOTALL):
+        exec(compile(block, "masking.md", "exec"), names)
+    assert (names["result"].positions, names["result"].labels) == ([3, 4], [5, 6])
+    assert names["batch"]["text"].shape == (2, 8)
+
+
+def test_examples_in_docstrings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tried = 0
+    for module in pkgutil.walk_packages([str(ROOT / "maskgen")], "maskgen."):
+        found = doctest.testmod(importlib.import_module(module.name))
+        assert found.failed == 0
+        tried += found.attempted
+    assert tried > 3
+
+
+def test_python_and_the_example_in_samples_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo"]) == 0
+    text = (ROOT / "docs/samples.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/samples.md", "exec"), names)
+    assert list(names["inputs"]) == ["input_ids", "attention_mask", "token_type_ids", "labels"]
+    batch, out = names["batch"], names["out"]
+    assert batch["text"] is out["text"]
+    assert batch["masked_labels"].base is out["masked_labels"]
+    capsys.readouterr()
+    (command, expected) = re.search(r"\$ maskgen (sample .*?)\n(.*?)```", text, re.DOTALL).groups()
+    assert cli.main(command.split()) == 0
+    assert capsys.readouterr().out.split() == expected.split()
+
+
 @pytest.mark.parametrize("kind", ["run", "test"])
 def test_set_up_commands_are_one_line_with_constraints(kind):
     (block,) = re.findall(rf"<!-- setup:{kind} -->\n```sh\n(.*?)```", README, re.DOTALL)
@@ -37,13 +76,15 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "README.md",
         "CONTRIBUTING.md",
         "docs/indexed-dataset.md",
+        "docs/masking.md",
+        "docs/samples.md",
         "docs/sentence-splitting.md",
         "docs/tokenizers.md",
     ],
 )
 def test_commands_and_files_that_are_named_exist(path):
     text = (ROOT / path).read_text()
-    for command in re.findall(r"\bmaskgen ([a-z][a-z-]+)", text):
+    for command in re.findall(r"(?<!from )\bmaskgen ([a-z][a-z-]+)", text):
         assert command in cli.COMMANDS, command
     for file in re.findall(r"`((?:docs|tools|preprocess|maskgen|csrc|tests)/[\w./-]*)`", text):
         assert (ROOT / file).exists(), file

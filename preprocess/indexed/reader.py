@@ -81,6 +81,11 @@ class IndexedDataset:
         return self._index.layout.dtype
 
     @property
+    def tokens(self) -> Tokens:
+        """All tokens of ``.bin``, for those who slice them by `sequence_pointers` and `sequence_lengths`."""
+        return self._tokens
+
+    @property
     def sequence_lengths(self) -> npt.NDArray[np.int32]:
         """Tokens in each sequence."""
         return self._section(self._index.layout.lengths_offset, len(self), LENGTH)

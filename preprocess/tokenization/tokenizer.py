@@ -6,7 +6,7 @@ texts --encode_documents--> batches of ids, bounded memory, document ends and sp
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -55,6 +55,23 @@ class Tokenizer:
     def vocabulary(self) -> dict[str, int]:
         """Every token's id, added ones included."""
         return dict(self._loaded.tokenizer.get_vocab(with_added_tokens=True))
+
+    @property
+    def pieces(self) -> list[str]:
+        """The token of each id, empty where there is none; of two with the same id the added one, as in decoding."""
+        pieces = [""] * self.vocabulary_size
+        for piece, id_ in sorted(self._loaded.tokenizer.get_vocab(with_added_tokens=False).items()):
+            pieces[id_] = piece
+        for id_, token in self._loaded.tokenizer.get_added_tokens_decoder().items():
+            pieces[id_] = token.content
+        return pieces
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """The ids that are no ordinary text: special added tokens, and those that play a role."""
+        roles = [id_ for id_ in astuple(self.roles)[:-1] if id_ is not None]
+        added = self._loaded.tokenizer.get_added_tokens_decoder().items()
+        return tuple(sorted({*roles, *self.roles.sentinels, *(id_ for id_, token in added if token.special)}))
 
     @property
     def dtype(self) -> np.dtype[np.generic]:

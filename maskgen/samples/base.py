@@ -1,0 +1,274 @@
+"""What all kinds of samples share: checked settings, the generator of a sample, access by index, slice and batch.
+
+index --row of the mapping--> sentences of the dataset --generator seeded with (seed + index) mod 2^32--> arrays
+
+Nothing is kept from one sample to the next, so order, threads, processes and restarts cannot change a sample.
+"""
+
+import operator
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from maskgen import _native
+from maskgen.masking import MaskedLmPredictions, create_masked_lm_predictions
+from maskgen.masking.settings import MaskingSettings
+from maskgen.samples.arrays import Batch, Field, allocate, check_out
+from maskgen.samples.checks import checked_indices, checked_replacements, integer
+from maskgen.samples.errors import SampleError
+from maskgen.samples.native import ABSENT
+from maskgen.samples.sample_map import Limits, MapFile, check_map
+from maskgen.vocab import Ids, Vocab
+from preprocess import IndexedDataset, IndexedDatasetError, lost_page_count
+
+ENGINES = ("native", "reference")
+VERSION = 1  # of what Megatron-LM's schemes promise: it changes when their bits do
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What one call asks for besides indices: which epoch, and the masking, with the rate of this call."""
+
+    epoch: int
+    masking: MaskingSettings
+
+
+class Samples(ABC):
+    """Samples by index: ``samples[i]``, ``samples[i:j]``, ``samples.batch(indices)``. See BertSamples and T5Samples."""
+
+    fields: tuple[Field, ...]
+    binary_head = False
+    last_builder: tuple[MaskingSettings, _native.SampleBuilder] | None = None
+
+    def __init__(
+        self,
+        dataset: IndexedDataset,
+        sample_map: npt.ArrayLike,
+        vocab: Vocab,
+        *,
+        max_seq_length: int,
+        specials: int,
+        seed: int,
+        engine: str,
+        masking: Mapping[str, Any],
+        replacement_ids: Sequence[int] | npt.NDArray[Any] | None,
+    ) -> None:
+        if not isinstance(dataset, IndexedDataset):
+            raise SampleError(
+                f"dataset is a {type(dataset).__name__}; expected an IndexedDataset; pass IndexedDataset(prefix)"
+            )
+        if not isinstance(vocab, Vocab):
+            raise SampleError(f"vocab is a {type(vocab).__name__}; expected a Vocab; pass Vocab.from_tokenizer(path)")
+        if engine not in ENGINES:
+            raise SampleError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}; correct its name")
+        self.dataset, self.vocab, self.engine = dataset, vocab, engine
+        self.max_seq_length = integer(max_seq_length, "max_seq_length", specials + 1)
+        self.seed = integer(seed, "seed", None)
+        self.replacement_ids = checked_replacements(replacement_ids, vocab)
+        special_ids: dict[str, Any] = {
+            name: ABSENT if id_ is None else id_
+            for name, id_ in (("cls_id", vocab.cls_id), ("sep_id", vocab.sep_id), ("mask_id", vocab.mask_id))
+        }
+        try:
+            self.masking = MaskingSettings(**special_ids, **masking)
+        except (ValueError, TypeError) as error:
+            raise SampleError(f"{error}; correct it") from error
+        room = f"a sample has max_seq_length {max_seq_length} entries, {specials} of them special"
+        self.limits = Limits(dataset.prefix, len(dataset), self.max_seq_length - specials, room)
+        self.sample_map = check_map(sample_map, self.limits)
+        self._generators = threading.local()
+
+    @abstractmethod
+    def _assemble(self, index: int, drawing: Drawing) -> tuple[Sample, int]:
+        """The sample at `index` (checked, from 0), and how many entries of its text are in use."""
+
+    @abstractmethod
+    def _native_batch(self) -> Callable[[Any, Ids, Batch, int, Drawing], int]:
+        """The function of maskgen.samples.native that fills batches of this kind."""
+
+    def _write_rest(self, out: Batch, row: int, length: int, masked: int) -> None:  # noqa: B027 - most kinds have none
+        """Write what only batches of this kind have."""
+
+    def __len__(self) -> int:
+        return len(self.sample_map)
+
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | np.integer[Any] | slice) -> Sample | list[Sample]:
+        """One sample, a dict of int64 arrays and numbers; or the list of them that a slice names."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.sample(operator.index(index))
+
+    def sample(self, index: int, *, epoch: int = 0, rate: float | None = None) -> Sample:
+        """One sample, with the masks of an epoch, and another share of masked tokens than `masked_lm_prob`."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        before = lost_page_count()
+        sample, _ = self._assemble(index % len(self), self._drawing(epoch, rate))
+        self._check_pages(before)
+        return sample
+
+    def batch(
+        self,
+        indices: Iterable[int] | npt.NDArray[Any],
+        out: Batch | None = None,
+        threads: int = 1,
+        *,
+        epoch: int = 0,
+        rate: float | None = None,
+    ) -> Batch:
+        """The samples at `indices`, stacked: new arrays, or `out`, from `allocate` or of the same make.
+
+        Sample `i` of epoch `e` draws what sample ``i + e * len(samples)`` of a mapping that goes on would draw. `rate`
+        takes the place of `masked_lm_prob` in this call. The result does not depend on `threads`. Packed arrays come
+        back as views of what is in use.
+        """
+        drawing = self._drawing(epoch, rate)
+        chosen = checked_indices(indices, len(self))
+        threads = integer(threads, "threads", 1)
+        if out is None:
+            out = self.allocate(len(chosen))
+        else:
+            check_out(self.fields, out, len(chosen))
+        before = lost_page_count()
+        fill = fill_by_twin if self.engine == "reference" else self._native_batch()
+        masked = fill(self, chosen, out, threads, drawing)
+        self._check_pages(before)
+        packed = {field.name for field in self.fields if field.kind == "packed"}
+        return {name: array[:masked] if name in packed else array for name, array in out.items()}
+
+    def allocate(self, batch_size: int, dtypes: Mapping[str, npt.DTypeLike] | None = None) -> Batch:
+        """Arrays to pass to `batch` as `out`, again and again.
+
+        They are int64, or of the type that `dtypes` gives for a name, checked to hold every value that can occur.
+        """
+        return allocate(self.fields, integer(batch_size, "batch_size", 0), dtypes)
+
+    def _generator(self) -> np.random.RandomState:
+        """The generator of this thread; after a sample, in the state that the sample left."""
+        generator: np.random.RandomState | None = getattr(self._generators, "own", None)
+        if generator is None:
+            generator = self._generators.own = np.random.RandomState(0)
+        return generator
+
+    def _drawing(self, epoch: int, rate: float | None) -> Drawing:
+        masking = self.masking
+        if rate is not None and rate != masking.masked_lm_prob:
+            try:
+                masking = replace(masking, masked_lm_prob=rate)
+            except ValueError as error:
+                raise SampleError(f"rate: {error}; correct it") from error
+        return Drawing(integer(epoch, "epoch", 0), masking)
+
+    def _seeded(self, index: int, drawing: Drawing) -> np.random.RandomState:
+        generator = self._generator()
+        # 1.3 us, where making one costs 67
+        generator.seed((self.seed + index + drawing.epoch * len(self)) % 2**32)
+        return generator
+
+    def _row(self, index: int) -> tuple[int, int, int]:
+        first, last, target = self.sample_map[index].tolist()
+        self.limits.check_row(index, first, last, target)
+        return first, last, target
+
+    def _tokens(self, first: int, last: int) -> Ids:
+        """The tokens of some sentences, one after the other; an error where one is not in the vocabulary."""
+        tokens: Ids = np.concatenate(self.dataset[first:last], dtype=np.int64)
+        # As unsigned, so that one comparison finds negative ids, too.
+        if tokens.size and tokens.view(np.uint64).max() >= len(self.vocab):
+            ends = self.dataset.sequence_lengths[first:last].cumsum(dtype=np.int64)
+            place = int(np.argmax(tokens.view(np.uint64) >= len(self.vocab)))
+            raise SampleError(
+                f"{self.dataset.prefix}: sequence {first + int(np.searchsorted(ends, place, side='right'))} holds the "
+                f"id {tokens[place]}; expected ids below {len(self.vocab)}, the vocabulary of {self.vocab.name}; use "
+                "the tokenizer that this dataset was made with"
+            )
+        return tokens
+
+    def _masked(
+        self, tokens: Ids, target: int, rng: np.random.RandomState, masking: MaskingSettings
+    ) -> MaskedLmPredictions:
+        return create_masked_lm_predictions(
+            tokens,
+            self.replacement_ids,
+            self.vocab.pieces,
+            masking.masked_lm_prob,
+            masking.cls_id,
+            masking.sep_id,
+            masking.mask_id,
+            masking.masked_lm_prob * target,
+            rng,
+            masking.max_ngrams,
+            masking.do_whole_word_mask,
+            masking.favor_longer_ngram,
+            masking.do_permutation,
+            masking.geometric_dist,
+            masking.masking_style,
+            word_starts=self.vocab.word_starts,
+            engine=self.engine,
+        )
+
+    def seeds(self, indices: Ids, epoch: int = 0) -> npt.NDArray[np.uint32]:
+        """The seed of each sample: (seed + index) mod 2^32, where indices go on from epoch to epoch."""
+        return ((indices + (self.seed + epoch * len(self)) % 2**32) % 2**32).astype(np.uint32)
+
+    def token_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The dataset's maps, as the kernel reads them."""
+        dataset = self.dataset
+        pointers, lengths = dataset.sequence_pointers, dataset.sequence_lengths
+        return {"tokens": dataset.tokens, "pointers": pointers, "lengths": lengths}
+
+    def _check_pages(self, before: int) -> None:
+        if lost_page_count() > before:
+            raise IndexedDatasetError(
+                self.dataset.prefix, "memory map", "a page that its file no longer has (zeros were read in its place)",
+                "a file that keeps its size while it is mapped", "restore the file and ask for these samples again",
+            )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name not in ("_generators", "last_builder")}
+        state["sample_map"] = MapFile.of(self.sample_map) or self.sample_map
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if isinstance(self.sample_map, MapFile):
+            self.sample_map = self.sample_map.open()
+        self._generators = threading.local()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.dataset.prefix!r}: {len(self)} samples, seed {self.seed})"
+
+
+def fill_by_twin(samples: Samples, indices: Ids, out: Batch, _threads: int, drawing: Drawing) -> int:
+    """Fill `out` sample by sample: what every faster way has to equal. Returns the number of masked tokens."""
+    masked = 0
+    for row, index in enumerate(indices.tolist()):
+        sample, length = samples._assemble(index, drawing)
+        for name, value in sample.items():
+            out[name][row] = value
+        places = np.flatnonzero(sample["loss_mask"])
+        end = masked + len(places)
+        out["masked_positions"][masked:end] = places + row * len(sample["loss_mask"])
+        out["masked_labels"][masked:end] = sample["labels"][places]
+        out["masked_counts"][row] = len(places)
+        out["lengths"][row] = length
+        samples._write_rest(out, row, length, len(places))
+        masked = end
+    return masked
+
+
+def padded(values: Sequence[int] | Ids, width: int, filler: int) -> Ids:
+    """An int64 array of `width` that begins with `values`."""
+    array = np.full(width, filler, np.int64)
+    array[: len(values)] = values
+    return array
