@@ -76,6 +76,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "README.md",
         "CONTRIBUTING.md",
         "docs/indexed-dataset.md",
+        "docs/mappings.md",
         "docs/masking.md",
         "docs/samples.md",
         "docs/sentence-splitting.md",
