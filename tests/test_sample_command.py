@@ -6,8 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from sample_files import TOY, TOY_PIECES, toy_samples
-from tokenizers import AddedToken, Tokenizer, decoders, models
+from sample_files import TOY, TOY_PIECES, toy_samples, toy_tokenizer
 
 from maskgen import cli
 from maskgen.mapping import cached_mapping
@@ -21,12 +20,8 @@ MARK = re.compile(r"\[(?:(MASK|<extra_id_\d+>)→|(=)|(?:[^]\s→]+→))([^]]*)\
 @pytest.fixture
 def files(tmp_path):
     """A dataset and the tokenizer that it was made with."""
-    tokenizer = Tokenizer(models.WordPiece({piece: id_ for id_, piece in enumerate(TOY_PIECES)}, unk_token="[UNK]"))
-    tokenizer.add_special_tokens([AddedToken(piece, special=True) for piece in TOY_PIECES[:20]])
-    tokenizer.decoder = decoders.WordPiece(prefix="##")
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
     samples = toy_samples(tmp_path / "toy")
-    return samples.dataset, str(tmp_path / "toy"), str(tmp_path / "tokenizer.json")
+    return samples.dataset, str(tmp_path / "toy"), toy_tokenizer(tmp_path / "tokenizer.json")
 
 
 def sample(files, *arguments):
@@ -72,6 +67,12 @@ def test_flags_reach_the_samples(files, capsys):
             ["--masked-lm-prob", 1, "--ordinary-replacements"],
             {"masked_lm_prob": 1, "replacement_ids": TOY.ordinary_ids},
         ),
+        (
+            ["--option", "do_whole_word_mask=no", "--option", "masked-lm-prob=0.9"],
+            {"do_whole_word_mask": False, "masked_lm_prob": 0.9},
+        ),
+        (["--option", "replacement_ids=[9]", "--masked-lm-prob", 1], {"replacement_ids": [9], "masked_lm_prob": 1}),
+        (["--option", "masking_style=t5"], {"masking_style": "t5"}),
     ):
         assert first(*flags)["text"] == own(files, **options)[-1]["text"].tolist(), flags
     found = first("--scheme", "t5", "--max-seq-length-dec", 24)
@@ -155,6 +156,19 @@ def test_pieces_of_other_tokenizers_and_of_nobodys():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--scheme", "none"], "--scheme none; expected one of bert, t5"),
+        (
+            ["--max-seq-length-dec", 9],
+            "the scheme bert has no option max_seq_length_dec; expected one of",
+        ),
+        (["--option", "max_ngrams"], "--option max_ngrams; expected NAME=VALUE"),
+        (["--option", "seed=3"], "the scheme bert has no option seed"),
+        (["--option", "max-ngrams=many"], "--option max_ngrams=many; expected a whole number"),
+        (["--option", "masked_lm_prob=x"], "--option masked_lm_prob=x; expected a number"),
+        (["--option", "geometric_dist=2"], "--option geometric_dist=2; expected true or false"),
+        (["--option", "masking_style=gpt"], "masking_style is 'gpt'"),
+        (["--split", "1,2", "--part", "test"], "part test of the split 1,2: no document with 2 sentences"),
+        (["--part", "test"], "split is None and part 'test'"),
         (["--max-seq-length", 4], "--max-seq-length is 4; expected an integer from 5"),
         (["--masked-lm-prob", 2], "masked_lm_prob is 2.0"),
         (["--seed", -1], "seed is -1"),
