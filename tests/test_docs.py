@@ -25,6 +25,7 @@ def test_python_in_readme_runs(tmp_path, monkeypatch, capsys):
     assert dataset.document_indices.tolist() == [0, 2]
     assert tokenizer.engine == "native"
     assert tokenizer.decode(names["ids"][: names["lengths"][0]]) == "the lighthouse."
+    assert names["batch"]["text"].shape == (32, 64)
 
 
 def test_python_in_masking_runs():
