@@ -8,6 +8,7 @@ dataset --Chunks | PackedDocuments | Documents--> pieces of documents, row by ro
 from maskgen.rows.base import RowSource
 from maskgen.rows.batch import RowBatch
 from maskgen.rows.chunks import Chunks
+from maskgen.rows.packed import Documents, PackedDocuments
 from maskgen.rows.pieces import Pieces
 
-__all__ = ["Chunks", "Pieces", "RowBatch", "RowSource"]
+__all__ = ["Chunks", "Documents", "PackedDocuments", "Pieces", "RowBatch", "RowSource"]

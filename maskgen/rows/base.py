@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.rows.batch import RowBatch, arrays_of, cumulative, new_arrays
-from maskgen.rows.gather import Gather, gather_by_twin
+from maskgen.rows.gather import Gather, gather_by_twin, gather_natively
 from maskgen.rows.pieces import LARGEST_ID, Integers, Pieces, Specials
 from maskgen.rows.selection import Selection
 from maskgen.samples.checks import checked_indices, integer
@@ -131,7 +131,7 @@ class RowSource(ABC):
         }
 
     def _gather(self) -> Gather:
-        return gather_by_twin
+        return gather_by_twin if self.engine == "reference" else gather_natively
 
     def _refuse(self, pieces: Pieces, piece: int) -> None:
         start, count = int(pieces.starts[piece]), int(pieces.counts[piece])

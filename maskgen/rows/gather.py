@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from maskgen import _native
 from maskgen.rows.batch import Matrix
 from maskgen.rows.pieces import DOCUMENT_BEGIN, DOCUMENT_END, LARGEST_ID, ROW_BEGIN, ROW_END, Pieces, Specials
 
@@ -17,7 +18,9 @@ def gather_by_twin(
     before = ((ROW_BEGIN, specials.row_begin), (DOCUMENT_BEGIN, specials.document_begin))
     after = ((DOCUMENT_END, specials.document_end), (ROW_END, specials.row_end))
     for row in range(len(pieces.row_starts) - 1):
-        entries, ids, positions = [], [], []
+        entries: list[int] = []
+        ids: list[int] = []
+        positions: list[int] = []
         first, last = pieces.row_starts[row : row + 2].tolist()
         for piece in range(first, last):
             start, bits = int(pieces.starts[piece]), int(pieces.specials[piece])
@@ -34,3 +37,20 @@ def gather_by_twin(
             if name in out:
                 out[name][row] = np.array(values + [filler] * (out[name].shape[1] - len(values)), np.int64)
     return -1
+
+
+def gather_natively(
+    tokens: Matrix, pieces: Pieces, specials: Specials, pad_id: int, out: dict[str, Matrix], threads: int
+) -> int:
+    """The same, in C++ and without the interpreter's lock."""
+    return _native.gather_rows(
+        tokens=tokens,
+        row_starts=pieces.row_starts,
+        starts=pieces.starts,
+        counts=pieces.counts,
+        specials=pieces.specials,
+        ids=specials.ids,
+        pad_id=pad_id,
+        out=out,
+        threads=threads,
+    )

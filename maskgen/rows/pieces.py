@@ -98,4 +98,4 @@ def _pair(name: str, value: Any) -> tuple[int, int]:
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value <= LARGEST_ID
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= int(value) <= LARGEST_ID
