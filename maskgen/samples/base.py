@@ -9,13 +9,14 @@ import operator
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from maskgen import _native
+from maskgen.identity import array_digest, dataset_identity, plain, vocab_digest
 from maskgen.masking import MaskedLmPredictions, create_masked_lm_predictions
 from maskgen.masking.settings import MaskingSettings
 from maskgen.samples.arrays import Batch, Field, allocate, check_out
@@ -42,6 +43,7 @@ class Drawing:
 class Samples(ABC):
     """Samples by index: ``samples[i]``, ``samples[i:j]``, ``samples.batch(indices)``. See BertSamples and T5Samples."""
 
+    scheme: str
     fields: tuple[Field, ...]
     binary_head = False
     last_builder: tuple[MaskingSettings, _native.SampleBuilder] | None = None
@@ -152,6 +154,28 @@ class Samples(ABC):
         They are int64, or of the type that `dtypes` gives for a name, checked to hold every value that can occur.
         """
         return allocate(self.fields, integer(batch_size, "batch_size", 0), dtypes)
+
+    def describe(self) -> dict[str, Any]:
+        """All that these samples are a function of, as JSON: two objects that say the same give the same bits."""
+        masking = asdict(self.masking)
+        ids = {name: masking.pop(name) for name in ("cls_id", "sep_id", "mask_id")}
+        own = {"max_seq_length": self.max_seq_length, **self._own_options()}
+        masking["masked_lm_prob"] = float(masking["masked_lm_prob"])
+        description = {
+            "scheme": self.scheme,
+            "scheme_version": VERSION,
+            "seed": self.seed,
+            "options": {**own, **masking, **ids, "replacement_ids": array_digest(self.replacement_ids)},
+            "vocab": vocab_digest(self.vocab),
+            "rows": {"kind": "sentences", "samples": len(self), "mapping": array_digest(self.sample_map)},
+            "data": dataset_identity(self.dataset),
+        }
+        result: dict[str, Any] = plain(description)
+        return result
+
+    @abstractmethod
+    def _own_options(self) -> dict[str, Any]:
+        """The options that only this kind of samples has, for `describe`."""
 
     def _generator(self) -> np.random.RandomState:
         """The generator of this thread; after a sample, in the state that the sample left."""

@@ -34,6 +34,8 @@ class BertSamples(Samples):
     too; ``vocab.ordinary_ids`` leaves those out.
     """
 
+    scheme = "bert"
+
     def __init__(
         self,
         dataset: IndexedDataset,
@@ -89,6 +91,9 @@ class BertSamples(Samples):
             Field("masked_labels", "packed", width, 0, largest),
             Field("masked_counts", "number", width, 0, width),
         )
+
+    def _own_options(self) -> dict[str, Any]:
+        return {"binary_head": self.binary_head}
 
     def _native_batch(self) -> Callable[["BertSamples", Ids, Batch, int, Drawing], int]:
         return native.bert_batch

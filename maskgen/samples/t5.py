@@ -4,6 +4,7 @@ sentences --concatenate, cut--> tokens --mask--> spans --close at gaps--> text_e
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ class T5Samples(Samples):
     Spans that touch are not merged. A span that jumps over a [CLS] or [SEP] inside of the text is closed there and goes
     on with a new sentinel; Megatron-LM loses that id.
     """
+
+    scheme = "t5"
 
     def __init__(
         self,
@@ -80,6 +83,9 @@ class T5Samples(Samples):
             Field("masked_labels", "packed", width_dec, 0, largest),
             Field("masked_counts", "number", width_dec, 0, width_dec),
         )
+
+    def _own_options(self) -> dict[str, Any]:
+        return {"max_seq_length_dec": self.max_seq_length_dec}
 
     def _native_batch(self) -> Callable[["T5Samples", Ids, Batch, int, Drawing], int]:
         return native.t5_batch
