@@ -65,6 +65,10 @@ class RowSource(ABC):
     def _facts(self) -> dict[str, Any]:
         """Arguments of this kind, and the digest of its plan, for `describe`."""
 
+    @abstractmethod
+    def _arguments(self) -> dict[str, Any]:
+        """What the constructor of this kind was given besides what all kinds are given."""
+
     @property
     @abstractmethod
     def entries(self) -> int:
@@ -130,6 +134,11 @@ class RowSource(ABC):
             "efficiency": self.efficiency,
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A plan is made again, or mapped, from a few hundred bytes: the same one, since it is a function of these.
+        common = {"documents": self.selection.chosen, "pad_id": self.pad_id, "dtype": self.dtype, "engine": self.engine}
+        return _made_again, (type(self), self.dataset, self.seq_length, common | self._arguments())
+
     def _gather(self) -> Gather:
         return gather_by_twin if self.engine == "reference" else gather_natively
 
@@ -148,6 +157,11 @@ class RowSource(ABC):
             f"{type(self).__name__}({self.dataset.prefix!r}: {len(self)} rows of {self.seq_length}, "
             f"{self.efficiency:.1%} full)"
         )
+
+
+def _made_again(kind: Any, dataset: IndexedDataset, seq_length: int, arguments: dict[str, Any]) -> RowSource:
+    rows: RowSource = kind(dataset, seq_length, **arguments)
+    return rows
 
 
 def checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maskgen.identity import array_digest
 from maskgen.mapping import build_sample_idx
 from maskgen.mapping.arguments import whole_number
 from maskgen.rows.base import RowSource
@@ -65,6 +66,7 @@ class Chunks(RowSource):
         sizes[sizes > 0] += self.specials.around_document
         tokens = int(sizes.sum())
         self._stream = tokens * self.num_epochs
+        self.cut_documents = 0
         if tokens == 0:
             self._bounds: npt.NDArray[Any] = np.zeros((1, 2), np.int32)
             return
@@ -78,6 +80,10 @@ class Chunks(RowSource):
             drop_last_partial_sequence=self.drop_last_partial_sequence,
             add_extra_token_to_sequence=0,
         )
+        # Rows end inside a document or at its end; each epoch's documents count for themselves.
+        places, offsets = self._bounds.T
+        inside = (offsets > 0) & (offsets < sizes[order[places]])
+        self.cut_documents = len(np.unique(places[inside]))
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -130,14 +136,23 @@ class Chunks(RowSource):
         places = places % len(self.selection) if self._order is None else self._order[places]
         return self.selection.numbers(places)
 
-    def _facts(self) -> dict[str, Any]:
-        from maskgen.identity import array_digest
+    def _arguments(self) -> dict[str, Any]:
+        around_documents, around_rows = self.specials.pairs
+        return {
+            "seed": self.seed,
+            "num_epochs": self.num_epochs,
+            "drop_last_partial_sequence": self.drop_last_partial_sequence,
+            "add_special": around_documents,
+            "row_special": around_rows,
+        }
 
+    def _facts(self) -> dict[str, Any]:
         return {
             "seed": self.seed,
             "num_epochs": self.num_epochs,
             "drop_last_partial_sequence": self.drop_last_partial_sequence,
             "dropped_entries": self.dropped_entries,
+            "cut_documents": self.cut_documents,
             "plan": array_digest(self._bounds),
         }
 

@@ -1,14 +1,17 @@
 """Rows of whole documents: several a row, packed, or one."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.rows.base import RowSource
+from maskgen.identity import array_digest
+from maskgen.rows.base import VERSION, RowSource
 from maskgen.rows.packing import STRATEGIES, Plan, plan_rows
 from maskgen.rows.pieces import DOCUMENT_BEGIN, DOCUMENT_END, Integers, Pieces, Specials
+from maskgen.rows.plan_file import check_plan, kept_plan
 from maskgen.samples.errors import SampleError
 from preprocess import IndexedDataset
 
@@ -20,6 +23,9 @@ class PlannedRows(RowSource):
 
     The last window of a long document is a piece like any other. With `split_long` False only the first window is
     kept: `dropped_tokens` says what that loses. Documents without tokens are in no row.
+
+    `add_special` puts ids around every piece, windows included. With `cache` the plan is kept beside the dataset, or in
+    the folder of that name, and mapped by the next one who asks for it.
     """
 
     strategy: str
@@ -32,6 +38,7 @@ class PlannedRows(RowSource):
         documents: range | Sequence[int] | npt.NDArray[Any] | None = None,
         split_long: bool = True,
         add_special: Ids | None = None,
+        cache: bool | str | os.PathLike[str] = False,
         pad_id: int = 0,
         dtype: npt.DTypeLike = np.int64,
         engine: str = "native",
@@ -53,17 +60,28 @@ class PlannedRows(RowSource):
         kept = sizes if self.split_long else np.minimum(sizes, self._room)
         self._tokens = int(kept.sum())
         self.dropped_tokens = int(sizes.sum()) - self._tokens
+        self.cut_documents = self.long_documents if self.split_long else 0
+        self.cache = cache
         self.plan = self._plan(sizes)
 
     def _plan(self, sizes: Integers) -> Plan:
-        return plan_rows(
-            sizes,
-            seq_length=self.seq_length,
-            specials=self.specials.around_document,
-            split_long=self.split_long,
-            strategy=self.strategy,
-            engine=self.engine,
-        )
+        specials = self.specials.around_document
+        facts: dict[str, Any] = {
+            "seq_length": self.seq_length,
+            "specials": specials,
+            "split_long": self.split_long,
+            "strategy": self.strategy,
+        }
+        if self.cache is False:
+            return plan_rows(sizes, engine=self.engine, **facts)
+        names = {"function": "plan_rows", "version": VERSION, "documents": self.selection.describe()}
+        folder = None if self.cache is True else os.fspath(self.cache)
+        plan = kept_plan(self.dataset, facts | names, folder, lambda: plan_rows(sizes, engine=self.engine, **facts))
+        check_plan(plan, sizes, room=self._room, specials=specials, tokens=self._tokens)
+        return plan
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"split_long": self.split_long, "add_special": self.specials.pairs[0], "cache": self.cache}
 
     def __len__(self) -> int:
         return len(self.plan.row_starts) - 1
@@ -75,12 +93,13 @@ class PlannedRows(RowSource):
 
     def pieces(self, indices: Integers) -> Pieces:
         """What the rows at `indices` are made of."""
-        firsts = self.plan.row_starts[indices]
+        plan_starts, plan_pieces = np.asarray(self.plan.row_starts), np.asarray(self.plan.pieces)
+        firsts = plan_starts[indices]
         row_starts = np.zeros(len(indices) + 1, np.int64)
-        np.cumsum(self.plan.row_starts[indices + 1] - firsts, out=row_starts[1:])
+        np.cumsum(plan_starts[indices + 1] - firsts, out=row_starts[1:])
         # Piece p of this batch is piece p of the plan, moved by as much as the row it is in.
         moved = np.repeat(firsts - row_starts[:-1], np.diff(row_starts))
-        chosen = self.plan.pieces[moved + np.arange(len(moved))]
+        chosen = plan_pieces[moved + np.arange(len(moved))]
         documents = self.selection.numbers(chosen[:, 0])
         starts, sizes = self.selection.spans(documents)
         counts = np.minimum(sizes - chosen[:, 1], self._room)
@@ -88,12 +107,11 @@ class PlannedRows(RowSource):
         return Pieces(row_starts, documents, starts + chosen[:, 1], counts, bits)
 
     def _facts(self) -> dict[str, Any]:
-        from maskgen.identity import array_digest
-
         return {
             "strategy": self.strategy,
             "split_long": self.split_long,
             "long_documents": self.long_documents,
+            "cut_documents": self.cut_documents,
             "empty_documents": self.empty_documents,
             "dropped_tokens": self.dropped_tokens,
             "plan": [array_digest(self.plan.pieces), array_digest(self.plan.row_starts)],
@@ -114,6 +132,9 @@ class PackedDocuments(PlannedRows):
             raise SampleError(f"strategy is {strategy!r}; expected {' or '.join(STRATEGIES)}; correct its name")
         self.strategy = strategy
         super().__init__(dataset, seq_length, **options)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), "strategy": self.strategy}
 
 
 class Documents(PlannedRows):

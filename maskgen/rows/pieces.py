@@ -69,6 +69,12 @@ class Specials:
         return self.row_begin, self.document_begin, self.document_end, self.row_end
 
     @property
+    def pairs(self) -> tuple[tuple[int | None, int | None], tuple[int | None, int | None]]:
+        """What `of` was given."""
+        first, begin, end, last = (None if id_ == ABSENT else id_ for id_ in self.ids)
+        return (begin, end), (first, last)
+
+    @property
     def around_row(self) -> int:
         """How many are put around a row."""
         return (self.row_begin != ABSENT) + (self.row_end != ABSENT)

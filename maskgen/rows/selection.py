@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maskgen.identity import array_digest
 from maskgen.rows.pieces import Integers
 from maskgen.samples.errors import SampleError
 from preprocess import IndexedDataset
@@ -58,8 +59,6 @@ class Selection:
         """What was chosen, for an identity."""
         if isinstance(self.chosen, range):
             return [self.chosen.start, self.chosen.stop]
-        from maskgen.identity import array_digest
-
         return {"count": len(self), "digest": array_digest(self.chosen)}
 
 
