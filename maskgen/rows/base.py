@@ -24,6 +24,7 @@ class RowSource(ABC):
     """Rows by index: ``rows.tokens(indices)``. See Chunks, PackedDocuments and Documents."""
 
     kind: str
+    cut_documents: int  # documents that are in more than one piece
 
     def __init__(
         self,

@@ -8,12 +8,14 @@ import numpy.typing as npt
 
 from maskgen.identity import array_digest
 from maskgen.mapping import build_sample_idx
-from maskgen.mapping.arguments import whole_number
+from maskgen.mapping.arguments import memory_limit, whole_number
 from maskgen.rows.base import RowSource
 from maskgen.rows.pieces import ABSENT, DOCUMENT_BEGIN, DOCUMENT_END, ROW_BEGIN, ROW_END, Integers, Pieces, Specials
+from maskgen.samples.errors import SampleError
 from preprocess import IndexedDataset
 
 Ids = tuple[int | None, int | None]
+ORDER_BYTES = 24  # a document of an epoch: its place, and sizes while rows are found
 
 
 class Chunks(RowSource):
@@ -58,6 +60,11 @@ class Chunks(RowSource):
 
     def _plan(self) -> None:
         count = len(self.selection)
+        if count * self.num_epochs > memory_limit() // ORDER_BYTES:
+            raise SampleError(
+                f"num_epochs is {self.num_epochs} with {count} documents; expected an order that fits into the "
+                f"{memory_limit()} bytes of this machine; lower num_epochs"
+            )
         self._order: Integers | None = None
         if self.seed is not None:
             orders = [document_order(self.seed, epoch, count) for epoch in range(self.num_epochs)]

@@ -61,6 +61,8 @@ class PlannedRows(RowSource):
         self._tokens = int(kept.sum())
         self.dropped_tokens = int(sizes.sum()) - self._tokens
         self.cut_documents = self.long_documents if self.split_long else 0
+        if not isinstance(cache, (bool, str, os.PathLike)):
+            raise SampleError(f"cache is {cache!r}; expected True, False or a folder; correct it")
         self.cache = cache
         self.plan = self._plan(sizes)
 
