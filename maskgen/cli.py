@@ -24,6 +24,7 @@ COMMANDS = {
     "sample": "show masked samples, as training sees them",
     "export": "write masked samples to Parquet files, for Hugging Face datasets",
     "fingerprint": "digests that prove what a training job sees; compare with an earlier run",
+    "pack": "say how full rows of documents are, by strategy: packed, chunks, or one document a row",
     "demo": "run everything once, end to end, on a small embedded corpus",
 }
 
