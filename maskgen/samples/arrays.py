@@ -19,13 +19,17 @@ Batch = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Field:
-    """One array of a batch. `most` is None where values are places in the flattened batch."""
+    """One array of a batch. `most` is None where values are places in the flattened batch.
+
+    A `real` one holds floating-point numbers, of which no range is checked.
+    """
 
     name: str
     kind: str  # "row", "number" or "packed"
     width: int
     least: int
     most: int | None
+    real: bool = False
 
     def shape(self, size: int) -> tuple[int, ...]:
         """The shape in a batch of `size` samples."""
@@ -33,6 +37,10 @@ class Field:
 
     def check_type(self, dtype: np.dtype[Any], size: int) -> None:
         """Raise unless each value that can occur fits into `dtype`."""
+        if self.real:
+            if dtype.kind != "f" or not dtype.isnative:
+                raise SampleError(f"{self.name} as {dtype}: expected a floating-point type; leave it at float64")
+            return
         most = max(0, size * self.width - 1) if self.most is None else self.most
         if dtype.kind == "b" and (self.least, most) == (0, 1):
             return
@@ -47,7 +55,7 @@ class Field:
 
 
 def allocate(fields: Sequence[Field], size: int, dtypes: Mapping[str, npt.DTypeLike] | None) -> Batch:
-    """Arrays for batches of `size`, int64 where `dtypes` says nothing else."""
+    """Arrays for batches of `size`: int64, and float64 for reals, where `dtypes` says nothing else."""
     wanted = dict(dtypes or {})
     unknown = sorted(set(wanted) - {field.name for field in fields})
     if unknown:
@@ -57,7 +65,7 @@ def allocate(fields: Sequence[Field], size: int, dtypes: Mapping[str, npt.DTypeL
         )
     arrays = {}
     for field in fields:
-        dtype = np.dtype(wanted.get(field.name, np.int64))
+        dtype = np.dtype(wanted.get(field.name, np.float64 if field.real else np.int64))
         field.check_type(dtype, size)
         arrays[field.name] = np.zeros(field.shape(size), dtype)
     return arrays

@@ -1,0 +1,162 @@
+"""Samples of any scheme, over any rows: the interface of BertSamples, seeded by (seed, epoch, index).
+
+indices --rows.tokens--> tokens [B, L] --scheme.fill, with the draws of each index--> the arrays of a batch
+"""
+
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from maskgen.identity import dataset_identity, vocab_digest
+from maskgen.samples.arrays import Batch, Field, allocate, check_out
+from maskgen.samples.checks import checked_indices, integer
+from maskgen.samples.errors import SampleError
+from maskgen.schemes.base import Scheme
+from maskgen.schemes.draws import Draws
+from maskgen.vocab import Ids, Vocab
+
+Sample = dict[str, Any]
+DOCUMENT_ARRAYS = ("document_ids", "positions")
+
+
+class Rows(Protocol):
+    """What samples need of their rows; see maskgen.rows."""
+
+    @property
+    def seq_length(self) -> int:
+        """Entries of a row."""
+
+    def __len__(self) -> int: ...
+    def tokens(self, indices: Any, out: Any = None, threads: int = 1) -> Any:
+        """The rows at `indices`: tokens [B, L], lengths, and the arrays of documents."""
+
+    def describe(self) -> dict[str, Any]:
+        """What these rows are."""
+
+
+class SchemeSamples:
+    """Masked samples of a scheme by name: ``SchemeSamples(rows, vocab, "roberta")[i]``, ``.batch(indices)``.
+
+    Sample i of epoch e is a function of row i, the settings, the seed, e and i: never of its batch. Options are those
+    of the scheme. With `documents` batches also have document_ids, positions and cumulative_lengths, for attention
+    within documents, where the scheme leaves tokens in their places.
+    """
+
+    def __init__(
+        self, rows: Rows, vocab: Vocab, scheme: str, *, seed: int = 1234, documents: bool = False, **options: Any
+    ) -> None:
+        self.rows, self.vocab = rows, vocab
+        self.scheme = make_scheme(scheme, vocab, rows.seq_length, options)
+        self.seed = integer(seed, "seed", None)
+        self.fields: tuple[Field, ...] = self.scheme.fields
+        self.documents = bool(documents)
+        if self.documents:
+            if not any(field.name == "text" for field in self.fields):
+                raise SampleError(
+                    f"documents=True with {scheme}, which moves tokens; expected a scheme that leaves them in their "
+                    "places; leave documents out"
+                )
+            width = rows.seq_length
+            self.fields += (
+                Field("document_ids", "row", width, -1, width),
+                Field("positions", "row", width, 0, width),
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | np.integer[Any] | slice) -> Sample | list[Sample]:
+        """One sample, a dict of arrays and numbers; or the list of them that a slice names."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.sample(operator.index(index))
+
+    def sample(self, index: int, *, epoch: int = 0, rate: float | None = None) -> Sample:
+        """One sample: the row of it in a batch of one. Packed arrays are left out."""
+        batch = self.batch([index], epoch=epoch, rate=rate)
+        return {field.name: batch[field.name][0] for field in self.fields if field.kind != "packed"}
+
+    def batch(
+        self,
+        indices: Iterable[int] | npt.NDArray[Any],
+        out: Batch | None = None,
+        threads: int = 1,
+        *,
+        epoch: int = 0,
+        rate: float | None = None,
+    ) -> Batch:
+        """The samples at `indices`, stacked: new arrays, or `out`, from `allocate` or of the same make.
+
+        `rate` takes the place of the scheme's own in this call. The result does not depend on `threads`. Packed arrays
+        come back as views of what is in use.
+        """
+        chosen = checked_indices(indices, len(self))
+        threads = integer(threads, "threads", 1)
+        draws = Draws(self.seed, integer(epoch, "epoch", 0), chosen)
+        if out is None:
+            out = self.allocate(len(chosen))
+        else:
+            check_out(self.fields, out, len(chosen))
+        rows = self.rows.tokens(chosen, threads=threads)
+        tokens: Ids = np.asarray(rows.tokens, np.int64)
+        lengths: Ids = np.asarray(rows.lengths, np.int64)
+        self._check_tokens(tokens, chosen)
+        used = self.scheme.fill(tokens, lengths, draws, rate, out)
+        packed = {field.name for field in self.fields if field.kind == "packed"}
+        batch = {name: array[:used] if name in packed else array for name, array in out.items()}
+        if self.documents:
+            for name in DOCUMENT_ARRAYS:
+                batch[name][...] = getattr(rows, name)
+            batch["cumulative_lengths"] = rows.cumulative_lengths
+        return batch
+
+    def allocate(self, batch_size: int, dtypes: Mapping[str, npt.DTypeLike] | None = None) -> Batch:
+        """Arrays to pass to `batch` as `out`: int64, float64 for reals, or of the type that `dtypes` gives."""
+        return allocate(self.fields, integer(batch_size, "batch_size", 0), dtypes)
+
+    def describe(self) -> dict[str, Any]:
+        """The identity of these samples, as JSON holds it: equal where every sample is."""
+        dataset = getattr(self.rows, "dataset", None)
+        return {
+            "scheme": self.scheme.name,
+            "scheme_version": self.scheme.version,
+            "seed": self.seed,
+            "options": {**self.scheme.options, "documents": self.documents},
+            "vocab": vocab_digest(self.vocab),
+            "rows": self.rows.describe(),
+            "data": None if dataset is None else dataset_identity(dataset),
+        }
+
+    def _check_tokens(self, tokens: Ids, indices: Ids) -> None:
+        # As unsigned, so that one comparison finds negative ids, too.
+        if tokens.size and int(tokens.view(np.uint64).max()) >= len(self.vocab):
+            row, place = np.argwhere(tokens.view(np.uint64) >= len(self.vocab))[0].tolist()
+            raise SampleError(
+                f"row {indices[row]} holds the id {tokens[row, place]} at {place}; expected ids below "
+                f"{len(self.vocab)}, the vocabulary of {self.vocab.name}; use the tokenizer that this dataset was made "
+                "with"
+            )
+
+    def __repr__(self) -> str:
+        return f"SchemeSamples({self.rows!r}, {self.scheme.name!r}: {len(self)} samples, seed {self.seed})"
+
+
+def make_scheme(name: str, vocab: Vocab, seq_length: int, options: Mapping[str, Any]) -> Scheme:
+    """The scheme of that name, with these options."""
+    from maskgen.schemes import SCHEMES
+
+    if name not in SCHEMES:
+        raise SampleError(f"scheme is {name!r}; expected one of {', '.join(SCHEMES)}; correct its name")
+    kind = SCHEMES[name]
+    known = list(kind.__init__.__kwdefaults__ or {})
+    wrong = sorted(set(options) - set(known))
+    if wrong:
+        raise SampleError(f"{name} has no option {', '.join(wrong)}; expected some of {', '.join(known)}; correct it")
+    return kind(vocab, seq_length, **options)
