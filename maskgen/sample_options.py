@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from maskgen.samples.opening import SampleChoice
 
 OPTION_FLAGS = ("masked_lm_prob", "max_ngrams", "max_seq_length_dec")  # they are options of a scheme by the same name
+OTHER_NAMES = {"masked_lm_prob": "rate"}  # what most schemes call it
+SCHEMES = "bert, t5, roberta, electra, modernbert, masked-diffusion, spanbert, span-corruption, ul2 and others"
 
 
 def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +20,8 @@ def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-seq-length", type=int, required=True, metavar="N", help="length of a sample, special tokens included"
     )
     group.add_argument("--seed", type=int, required=True, metavar="S", help="of the mapping and of the samples")
-    group.add_argument("--scheme", default="bert", metavar="NAME", help="kind of samples: bert or t5 (%(default)s)")
-    group.add_argument("--masked-lm-prob", type=float, metavar="P", help="share of tokens to mask (0.15)")
+    group.add_argument("--scheme", default="bert", metavar="NAME", help=f"kind of samples: {SCHEMES} (%(default)s)")
+    group.add_argument("--masked-lm-prob", type=float, metavar="P", help="share of tokens to mask (the scheme's own)")
     group.add_argument("--max-ngrams", type=int, metavar="N", help="most words masked together (3; 10 for t5)")
     group.add_argument("--no-binary-head", action="store_true", help="bert: one text, not two parts in some order")
     group.add_argument("--ordinary-replacements", action="store_true", help="bert: no special ids as random words")
@@ -33,9 +35,15 @@ def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--role", action="append", default=[], metavar="ROLE=TOKEN", help="name a special token")
     group.add_argument("--sentinels", metavar="FIRST-LAST", help="t5: ids of the sentinels (by their usual names)")
-    group.add_argument("--short-seq-prob", type=float, default=0.1, metavar="P", help="share of shorter samples (0.1)")
-    group.add_argument("--num-epochs", type=int, metavar="N", help="passes over the documents in the mapping (1)")
-    group.add_argument("--max-num-samples", type=int, metavar="N", help="or passes until there are N samples")
+    group.add_argument("--short-seq-prob", type=float, metavar="P", help="bert, t5: share of shorter samples (0.1)")
+    group.add_argument("--num-epochs", type=int, metavar="N", help="passes over the documents (1)")
+    group.add_argument("--max-num-samples", type=int, metavar="N", help="bert, t5: passes until there are N samples")
+    group.add_argument(
+        "--rows",
+        choices=("chunks", "best-fit", "sequential", "documents"),
+        help="other schemes: rows of a stream of documents, of whole documents packed, or of one each (chunks)",
+    )
+    group.add_argument("--add-special", action="store_true", help="other schemes: [CLS] and [SEP] around texts")
     group.add_argument("--split", metavar="A,B,C", help="shares of training, validation and test documents")
     group.add_argument("--part", choices=("train", "valid", "test"), help="which part of the split (train)")
     group.add_argument("--cache-dir", metavar="DIR", help="where mappings are kept (PREFIX.maskgen-cache)")
@@ -46,11 +54,11 @@ def choice_of(arguments: argparse.Namespace) -> "SampleChoice":
     """The samples that the flags name."""
     from maskgen.samples.opening import ORDINARY, SampleChoice, parse_ids, parse_option, parse_roles, scheme_options
 
-    scheme_options(arguments.scheme)  # a wrong name is reported before anything that depends on it
+    known = scheme_options(arguments.scheme)
     options = dict(parse_option(arguments.scheme, text) for text in arguments.option)
     for name in OPTION_FLAGS:
         if getattr(arguments, name) is not None:
-            options[name] = getattr(arguments, name)
+            options[name if name in known else OTHER_NAMES.get(name, name)] = getattr(arguments, name)
     if arguments.no_binary_head:
         options["binary_head"] = False
     if arguments.ordinary_replacements:
@@ -68,6 +76,8 @@ def choice_of(arguments: argparse.Namespace) -> "SampleChoice":
         num_epochs=arguments.num_epochs,
         max_num_samples=arguments.max_num_samples,
         short_seq_prob=arguments.short_seq_prob,
+        rows=arguments.rows,
+        add_special=arguments.add_special,
         split=arguments.split,
         part=arguments.part,
         cache_dir=arguments.cache_dir,

@@ -19,6 +19,8 @@ COLOURS = {
     "sentinel": "\x1b[36m",
     "special": "\x1b[2m",
 }
+NUMBERS = ("is_random", "truncated", "denoiser", "t")  # of a sample: what its scheme says besides its text
+OF_SPANS = ("t5", "span-corruption", "ul2")
 Decode = Callable[[list[int]], str]
 
 
@@ -30,7 +32,7 @@ class SampleView:
 
     def legend(self, scheme: str) -> str:
         """What the marks mean, in one line."""
-        if scheme == "t5":
+        if scheme in OF_SPANS:
             marks = [self._mark("[SENTINEL→words]", "sentinel") + " the words that a sentinel stands for"]
         else:
             marks = [
@@ -49,9 +51,8 @@ class SampleView:
         length, masked = int(sample["padding_mask"].sum()), int(sample["loss_mask"].sum())
         facts = [
             f"{length} of {len(sample['text'])} tokens ({length / len(sample['text']):.0%} full)",
-            f"{masked} to predict ({masked / length:.1%})",
-            f"is_random {sample['is_random']}",
-            f"truncated {sample['truncated']}",
+            f"{masked} to predict ({masked / max(length, 1):.1%})",
+            *(f"{name} {sample[name]:.4g}" for name in NUMBERS if name in sample),
         ]
         words = []
         labels = np.where(sample["loss_mask"] == 1, sample["labels"], -1)[:length].tolist()
@@ -73,6 +74,7 @@ class SampleView:
         while text and text[-1] == self.vocab.pad_id:
             text.pop()
         spans: dict[int, list[int]] = {}
+        span: list[int] = []
         for id_ in used[:-1]:
             if id_ in sentinels and id_ not in spans:
                 span = spans.setdefault(id_, [])
@@ -90,7 +92,7 @@ class SampleView:
             f"{len(text)} of {len(sample['text_enc'])} tokens ({len(text) / len(sample['text_enc']):.0%} full)",
             f"{sum(map(len, spans.values()))} masked in {len(spans)} spans",
             f"{len(used)} of {len(sample['text_dec'])} for the decoder",
-            f"truncated {sample['truncated']}",
+            *(f"{name} {sample[name]}" for name in NUMBERS if name in sample),
         ]
         decoder = [
             (id_, self._mark(self._piece(id_), "sentinel") if id_ in spans else self._plain(id_)) for id_ in used

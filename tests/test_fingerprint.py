@@ -10,15 +10,24 @@ import pytest
 from sample_files import TOY, toy_dataset, toy_tokenizer
 
 from maskgen import cli
+from maskgen.batches import BatchSource
 from maskgen.fingerprint import STAGES, FingerprintError, Manner, Request, check, fingerprint, read_fingerprint, to_json
 from maskgen.fingerprint import tokens as tokens_module
+from maskgen.fingerprint.batches import joined
+from maskgen.fingerprint.digests import batch_digest
 from maskgen.fingerprint.stages import samples_stage
 from maskgen.samples import BertSamples, SampleError, T5Samples
 from maskgen.samples.opening import SampleChoice, scheme_options
+from maskgen.schemes import SCHEMES
 from preprocess import IndexedDataset, IndexedDatasetError
 
 KINDS = ("bert", "t5")
 SMALL = Request(num=25, steps=())
+WHOLE = Request(num=25, steps=(0, 1, 3, 7), batch_size=8)  # of 30 samples an epoch: the last two cross an end
+EVERYWHERE = {
+    "bert": "3c3f273101775311d7980508b2ab2624a2487fc76280fff135e417e92a6b2f92",
+    "t5": "8bf43da4c7502c3937e1e9efe616d2f00264cfe0de02d6313022f9cf56b7deee",
+}
 
 # What each option of a scheme is changed to, from its default. A new option has to be added here.
 OTHER_OPTIONS = {
@@ -73,13 +82,88 @@ def first_difference(samples, other, request=SMALL, manner=None):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_that_cannot_change_a_result_shows(kind, toy):
-    expected = fingerprint(toy(kind), SMALL)
-    assert tuple(expected["stages"]) == STAGES[: len(expected["stages"])]
+    expected = fingerprint(toy(kind), WHOLE)
+    assert tuple(expected["stages"]) == STAGES
     for engine in ("native", "reference"):
         for threads in (0, 1, 4):
-            samples = toy(kind, engine=engine)
-            assert fingerprint(samples, SMALL, Manner(threads=threads)) == expected
-    assert fingerprint(samples, SMALL, Manner(full=True)) == expected
+            for ranks in (1, 3):
+                assert fingerprint(toy(kind, engine=engine), WHOLE, Manner(threads, ranks)) == expected
+    assert fingerprint(toy(kind), WHOLE, Manner(ranks=11, full=True)) == expected  # some ranks get nothing
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_of_any_scheme(tmp_path, prefix, toy, scheme):
+    choice = {"prefix": str(prefix), "tokenizer": toy_tokenizer(tmp_path / "t.json"), "max_seq_length": 24}
+    choice |= {"scheme": scheme, "seed": 7}
+    samples = SampleChoice(**choice).open()
+    expected = fingerprint(samples, WHOLE)
+    for engine, threads, ranks in (("native", 4, 3), ("reference", 0, 2)):
+        other = SampleChoice(**choice, engine=engine).open()
+        assert fingerprint(other, WHOLE, Manner(threads, ranks)) == expected
+    assert first_difference(samples, SampleChoice(**{**choice, "seed": 8}).open()) == ("settings", "seed: 7 and 8")
+    stage, what = first_difference(samples, SampleChoice(**choice, options={"rate": 0.2}).open())
+    assert (stage, what.split(":")[0]) == ("settings", "options.rate")
+    for change in ({"rows": "best-fit"}, {"rows": "documents"}, {"add_special": True}, {"split": "2,1"}):
+        assert first_difference(samples, SampleChoice(**{**choice, **change}).open())[0] == "rows"
+
+
+def test_of_batches_with_documents(tmp_path, prefix, toy):
+    """They have arrays of their own, which ranks put together, too."""
+    choice = SampleChoice(
+        str(prefix), toy_tokenizer(tmp_path / "t.json"), 24, 7, "roberta", {"documents": True}, rows="best-fit"
+    )
+    expected = fingerprint(choice.open(), WHOLE)
+    assert fingerprint(choice.open(), WHOLE, Manner(ranks=3)) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("resume_at", range(9))
+def test_after_save_and_resume(toy, kind, resume_at):
+    """The batches of a run that is saved at any step, and goes on with other ranks, are those of the fingerprint."""
+    samples = toy(kind)
+    request = Request(num=0, steps=tuple(range(10)), batch_size=7)
+    expected = fingerprint(samples, request)["stages"]["batches"]["steps"]
+    state, found = None, {}
+    for ranks, steps in ((2, range(resume_at)), (3, range(resume_at, 10))):
+        sources = [
+            BatchSource(toy(kind), batch_size=7, seed=1234, rank=rank, world_size=ranks) for rank in range(ranks)
+        ]
+        for source in sources:
+            if state is not None:
+                source.load_state_dict(json.loads(state))
+        for step in steps:
+            found[str(step)] = batch_digest(joined([source.next_batch() for source in sources], samples.fields))
+        state = json.dumps(sources[-1].state_dict())
+    assert found == {step: digests["arrays"] for step, digests in expected.items()}
+
+
+def test_the_same_on_every_machine(toy):
+    """Digests that were made with numpy 2.4 on x86-64; other versions and machines must give them, too."""
+    for kind, expected in EVERYWHERE.items():
+        assert fingerprint(toy(kind), WHOLE)["digest"] == expected
+
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        (("samples", "first", "25"), "the first 10 agree, the first 25 do not; fields that differ: "),
+        (("batches", "steps", "1", "order"), "step 1 holds other samples, or in another order"),
+        (("batches", "steps", "7", "arrays"), "step 7 holds the same samples with other arrays"),
+        (("batches", "order", "version"), "order.version: 0 and 1"),
+        (("rows", "samples"), "samples: 0 and 30"),
+    ],
+)
+def test_what_a_difference_is_said_to_be(toy, place, what):
+    samples = toy()
+    known = fingerprint(samples, WHOLE)
+    *path, last = place
+    facts = known["stages"]
+    for name in path:
+        facts = facts[name]
+    facts[last] = 0
+    result = check(known, samples)
+    assert (result.ok, result.stage, result.what) == (False, place[0], what)
+    assert result.same == STAGES[: STAGES.index(place[0])]
 
 
 def test_where_the_files_are_does_not_show(tmp_path, toy, prefix):
@@ -299,21 +383,22 @@ def command(tmp_path, capsys):
 
 
 def test_command(tmp_path, command):
-    code, out, _ = command("--num", 12, "--steps", "none")
+    code, out, _ = command("--num", 12, "--steps", "0,2", "--batch-size", 8)
     assert code == 0
+    assert list(json.loads(out)["stages"]["batches"]["steps"]) == ["0", "2"]
     assert json.loads(out)["stages"]["samples"]["num"] == 12
     file = tmp_path / "f.json"
-    assert command("--num", 12, "--steps", "none", "--output", file)[:2] == (
+    assert command("--num", 12, "--steps", "2,0", "--batch-size", 8, "--output", file)[:2] == (
         0,
         f"{file}: {json.loads(out)['digest']}\n",
     )
     assert file.read_text() == out
 
-    code, out, _ = command("--check", file, "--engine", "reference", "--threads", 3)
+    code, out, _ = command("--check", file, "--engine", "reference", "--threads", 3, "--ranks", 3)
     assert code == 0
     lines = out.splitlines()
-    assert [line.split() for line in lines[:5]] == [[name, "same"] for name in STAGES[:5]]
-    assert lines[5].startswith("versions    maskgen ")
+    assert [line.split() for line in lines[:6]] == [[name, "same"] for name in STAGES]
+    assert lines[6].startswith("versions    maskgen ")
     assert lines[-1] == f"ok: as in {file}"
     assert command("--check", file, "--quiet")[:2] == (0, f"ok: as in {file}\n")
 

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from maskgen.export.settings import FORMAT, ExportSettings, Plan
 from maskgen.export.shard import require_pyarrow, write_shard
 from maskgen.identity import difference, plain, settings_digest
-from maskgen.samples.base import Samples
 from maskgen.samples.checks import integer
+from maskgen.samples.opening import AnySamples
 from preprocess.errors import MaskgenError, os_failure
 from preprocess.indexed.sidecar import library_versions
 from preprocess.pipeline.work_folder import WorkFolder, write_file
@@ -42,7 +42,7 @@ class Manner:
 
 
 def export_samples(
-    samples: Samples,
+    samples: AnySamples,
     output: str | os.PathLike[str],
     settings: ExportSettings | None = None,
     manner: Manner | None = None,
@@ -113,7 +113,7 @@ def _adopt(folder: WorkFolder, plan: Plan, overwrite: bool) -> None:
     write_file(folder.plan_path, _as_json(plan.facts()))
 
 
-def _write_shards(samples: Samples, plan: Plan, folder: WorkFolder, manner: Manner) -> list[dict[str, Any]]:
+def _write_shards(samples: AnySamples, plan: Plan, folder: WorkFolder, manner: Manner) -> list[dict[str, Any]]:
     shards = []
     disabled = None if manner.progress else True
     with tqdm(total=plan.rows, unit=" samples", unit_scale=True, desc="export", disable=disabled) as bar:

@@ -9,7 +9,7 @@ import numpy as np
 
 from maskgen.export.columns import Column, ContentDigest, columns_of
 from maskgen.export.settings import Plan
-from maskgen.samples.base import Samples
+from maskgen.samples.opening import AnySamples
 from preprocess.errors import MaskgenError, os_failure
 from preprocess.pipeline.work_folder import file_sha256
 
@@ -29,7 +29,7 @@ def require_pyarrow() -> Any:
 
 
 def write_shard(
-    samples: Samples, plan: Plan, shard: int, path: str, threads: int, on_rows: Callable[[int], object]
+    samples: AnySamples, plan: Plan, shard: int, path: str, threads: int, on_rows: Callable[[int], object]
 ) -> dict[str, Any]:
     """Write a shard to `path` and return its facts; the file has that name only when it is complete and on disk."""
     pyarrow = require_pyarrow()

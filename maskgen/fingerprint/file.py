@@ -15,7 +15,7 @@ from typing import Any
 from maskgen.fingerprint.request import Request
 from maskgen.fingerprint.stages import STAGES, Manner, Stage, stages
 from maskgen.identity import difference, settings_digest
-from maskgen.samples.base import Samples
+from maskgen.samples.opening import AnySamples
 from preprocess.errors import MaskgenError, os_failure
 from preprocess.indexed.sidecar import library_versions
 
@@ -42,7 +42,7 @@ class Comparison:
         return self.stage is None
 
 
-def fingerprint(samples: Samples, request: Request | None = None, manner: Manner | None = None) -> dict[str, Any]:
+def fingerprint(samples: AnySamples, request: Request | None = None, manner: Manner | None = None) -> dict[str, Any]:
     """The fingerprint of samples."""
     found = dict(stages(samples, request or Request(), manner or Manner()))
     return {
@@ -54,7 +54,7 @@ def fingerprint(samples: Samples, request: Request | None = None, manner: Manner
     }
 
 
-def check(known: Mapping[str, Any], samples: Samples, manner: Manner | None = None) -> Comparison:
+def check(known: Mapping[str, Any], samples: AnySamples, manner: Manner | None = None) -> Comparison:
     """Compare samples with an earlier fingerprint, stage by stage, up to the first that differs."""
     same: list[str] = []
     for name, stage in stages(samples, Request.of(known), manner or Manner()):

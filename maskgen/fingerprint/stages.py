@@ -21,6 +21,9 @@ from maskgen.fingerprint.tokens import tokens_stage
 from maskgen.identity import plain
 from maskgen.samples.base import Samples
 from maskgen.samples.checks import integer
+from maskgen.samples.errors import SampleError
+from maskgen.samples.opening import AnySamples
+from preprocess import IndexedDataset
 
 STAGES = ("tokens", "vocabulary", "settings", "rows", "samples", "batches")
 ROWS, CELLS = 1024, 1 << 20  # most of what is looked at together
@@ -37,21 +40,26 @@ class Manner:
     progress: bool = False
 
 
-def stages(samples: Samples, request: Request, manner: Manner) -> Iterator[tuple[str, Stage]]:
+def stages(samples: AnySamples, request: Request, manner: Manner) -> Iterator[tuple[str, Stage]]:
     """Name and content of each stage, computed when it is asked for."""
     integer(manner.threads, "threads", 0)
     integer(manner.ranks, "ranks", 1)
     description = plain(samples.describe())
-    yield "tokens", tokens_stage(samples.dataset, manner.full, manner.progress)
+    yield "tokens", tokens_stage(_dataset(samples), manner.full, manner.progress)
     yield "vocabulary", {"digest": description["vocab"]}
     yield "settings", {name: description[name] for name in ("scheme", "scheme_version", "seed", "options")}
     yield "rows", description["rows"]
     yield "samples", samples_stage(samples, request.num, manner.threads)
     if request.steps:
-        yield "batches", batches_stage(samples, request.steps, request.batch_size, manner.threads, manner.ranks)
+        yield (
+            "batches",
+            batches_stage(
+                samples, request.steps, request.batch_size, description["seed"], manner.threads, manner.ranks
+            ),
+        )
 
 
-def samples_stage(samples: Samples, num: int, threads: int) -> Stage:
+def samples_stage(samples: AnySamples, num: int, threads: int) -> Stage:
     """Digests of the first samples of epoch 0, of each field; and of the first 1, 10, 100 ... of them.
 
     Packed arrays are left out: they say, for a batch, what the others say for each sample.
@@ -67,6 +75,13 @@ def samples_stage(samples: Samples, num: int, threads: int) -> Stage:
             done = min(done + rows, mark)
         first[str(mark)] = combined(digests.fields())
     return {"num": num, "fields": digests.fields(), "first": first}
+
+
+def _dataset(samples: AnySamples) -> IndexedDataset:
+    dataset = samples.dataset if isinstance(samples, Samples) else getattr(samples.rows, "dataset", None)
+    if not isinstance(dataset, IndexedDataset):
+        raise SampleError("samples without a dataset; expected rows of an IndexedDataset; make them with maskgen.rows")
+    return dataset
 
 
 def _marks(num: int) -> list[int]:
