@@ -11,9 +11,11 @@ from scheme_twins import BOS, EOS, FIRST, MASK, PAD, TOY, Rows, random_rows
 
 from maskgen.samples import SampleError
 from maskgen.schemes import SCHEMES, SchemeSamples
+from maskgen.schemes.ngrams import NGrams
 from maskgen.vocab import Vocab
 
-OPTIONS = {}
+NGRAMS = NGrams([[FIRST, FIRST + 1], [FIRST, FIRST + 1, FIRST + 4], [FIRST + 3, FIRST + 6]], TOY)
+OPTIONS = {"pmi": {"ngrams": NGRAMS}}
 ENCODERS = [
     name for name in SCHEMES if name in ("roberta", "electra", "modernbert", "masked-diffusion", "spanbert", "pmi")
 ]

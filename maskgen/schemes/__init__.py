@@ -7,6 +7,7 @@ from maskgen.schemes.base import Scheme
 from maskgen.schemes.electra import Electra
 from maskgen.schemes.masked_diffusion import MaskedDiffusion
 from maskgen.schemes.modernbert import ModernBert
+from maskgen.schemes.pmi import Pmi
 from maskgen.schemes.roberta import Roberta
 from maskgen.schemes.samples import SchemeSamples
 from maskgen.schemes.span_corruption import SpanCorruption
@@ -21,6 +22,7 @@ SCHEMES: dict[str, type[Scheme]] = {
         ModernBert,
         MaskedDiffusion,
         SpanBert,
+        Pmi,
         SpanCorruption,
         Ul2,
     )
