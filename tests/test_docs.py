@@ -41,7 +41,12 @@ def test_examples_in_docstrings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tried = 0
     for module in pkgutil.walk_packages([str(ROOT / "maskgen")], "maskgen."):
-        found = doctest.testmod(importlib.import_module(module.name))
+        try:
+            found = doctest.testmod(importlib.import_module(module.name))
+        except ModuleNotFoundError as error:
+            if error.name != "torch":  # an extra: its modules say so themselves
+                raise
+            continue
         assert found.failed == 0
         tried += found.attempted
     assert tried > 3

@@ -105,7 +105,7 @@ class BatchSource:
         return self._assembler.samples[0].allocate(self.largest_share, dtypes)
 
     def batch_at(self, consumed: int, out: Batch | None = None) -> Batch:
-        """The part of this rank of the global batch that begins after `consumed`, in new arrays or in those of `out`."""
+        """The part of this rank of the global batch that begins after `consumed`, in new arrays or in `out`."""
         consumed = whole_number(consumed, "consumed", 0)
         size = self.size(consumed)
         if not size:
