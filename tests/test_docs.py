@@ -83,6 +83,8 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "CONTRIBUTING.md",
         "docs/indexed-dataset.md",
         "docs/mappings.md",
+        "docs/exporting.md",
+        "docs/fingerprints.md",
         "docs/masking.md",
         "docs/samples.md",
         "docs/sentence-splitting.md",

@@ -11,7 +11,9 @@ from sample_files import TOY, toy_dataset, toy_samples, toy_tokenizer
 
 from maskgen import cli
 from maskgen.export import ExportError, ExportSettings, Manner, export_samples, run, shard
+from maskgen.rows import Documents
 from maskgen.samples import BertSamples, SampleError, to_hf
+from maskgen.schemes import SchemeSamples
 from preprocess import MaskgenError
 
 KINDS = ("bert", "t5")
@@ -66,6 +68,19 @@ def test_round_trip(tmp_path, folder, kind, padding):
     if padding == "none":
         assert len({len(row["input_ids"]) for row in rows}) > 3
         assert {value for row in rows for value in row["attention_mask"]} == {1}
+
+
+@pytest.mark.parametrize("scheme", ["roberta", "span-corruption", "masked-diffusion"])
+def test_round_trip_of_other_schemes(tmp_path, folder, scheme):
+    dataset, _ = toy_dataset(tmp_path / "toy")
+    samples = SchemeSamples(Documents(dataset, 24), TOY, scheme, seed=3)
+    export_samples(samples, folder, ExportSettings(num=9, duplicates=2, shard_size=5))
+    assert load(folder, tmp_path).to_list() == expected_rows(samples, 9, 2)
+    export_samples(samples, tmp_path / "own", ExportSettings(num=9, columns="own", padding="fixed"))
+    batch, rows = samples.batch(range(9)), load(tmp_path / "own", tmp_path).to_list()
+    assert list(rows[0]) == [field.name for field in samples.fields if field.kind != "packed"]
+    for name in rows[0]:
+        assert [row[name] for row in rows] == batch[name].tolist()
 
 
 def test_a_folder_is_read_as_a_whole(tmp_path, folder):
@@ -232,6 +247,7 @@ def test_a_finished_export_is_kept_or_refused(tmp_path, folder, monkeypatch):
     assert (folder / "export.json").stat().st_mtime_ns == before
     with pytest.raises(ExportError, match=r"an export with other settings \(settings\.duplicates: 1 and 2\)"):
         export_samples(samples, folder, ExportSettings(duplicates=2))
+    assert sorted(os.listdir(tmp_path)) == ["masked", "toy.bin", "toy.idx", "toy.json"]
     monkeypatch.undo()
     again = export_samples(samples, folder, ExportSettings(duplicates=2), Manner(overwrite=True))
     assert again["rows"] == 2 * done["rows"]

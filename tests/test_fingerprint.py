@@ -19,6 +19,7 @@ from maskgen.fingerprint.stages import samples_stage
 from maskgen.samples import BertSamples, SampleError, T5Samples
 from maskgen.samples.opening import SampleChoice, scheme_options
 from maskgen.schemes import SCHEMES
+from maskgen.schemes.ngrams import NGrams
 from preprocess import IndexedDataset, IndexedDatasetError
 
 KINDS = ("bert", "t5")
@@ -28,6 +29,8 @@ EVERYWHERE = {
     "bert": "3c3f273101775311d7980508b2ab2624a2487fc76280fff135e417e92a6b2f92",
     "t5": "8bf43da4c7502c3937e1e9efe616d2f00264cfe0de02d6313022f9cf56b7deee",
 }
+
+NEEDED = {"pmi": {"ngrams": NGrams([(20, 22), (23, 25, 26)], TOY)}}  # options without a default, by scheme
 
 # What each option of a scheme is changed to, from its default. A new option has to be added here.
 OTHER_OPTIONS = {
@@ -94,14 +97,16 @@ def test_nothing_that_cannot_change_a_result_shows(kind, toy):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_of_any_scheme(tmp_path, prefix, toy, scheme):
     choice = {"prefix": str(prefix), "tokenizer": toy_tokenizer(tmp_path / "t.json"), "max_seq_length": 24}
-    choice |= {"scheme": scheme, "seed": 7}
+    choice |= {"scheme": scheme, "seed": 7, "options": NEEDED.get(scheme, {})}
     samples = SampleChoice(**choice).open()
     expected = fingerprint(samples, WHOLE)
     for engine, threads, ranks in (("native", 4, 3), ("reference", 0, 2)):
         other = SampleChoice(**choice, engine=engine).open()
         assert fingerprint(other, WHOLE, Manner(threads, ranks)) == expected
     assert first_difference(samples, SampleChoice(**{**choice, "seed": 8}).open()) == ("settings", "seed: 7 and 8")
-    stage, what = first_difference(samples, SampleChoice(**choice, options={"rate": 0.2}).open())
+    stage, what = first_difference(
+        samples, SampleChoice(**choice | {"options": {"rate": 0.2, **choice["options"]}}).open()
+    )
     assert (stage, what.split(":")[0]) == ("settings", "options.rate")
     for change in ({"rows": "best-fit"}, {"rows": "documents"}, {"add_special": True}, {"split": "2,1"}):
         assert first_difference(samples, SampleChoice(**{**choice, **change}).open())[0] == "rows"

@@ -10,8 +10,10 @@ from sample_files import TOY, TOY_PIECES, toy_samples, toy_tokenizer
 
 from maskgen import cli
 from maskgen.mapping import cached_mapping
+from maskgen.rows import PackedDocuments
 from maskgen.sample_view import COLOURS, RESET, SampleView
 from maskgen.samples import BertSamples, T5Samples
+from maskgen.schemes import SCHEMES, SchemeSamples
 from maskgen.vocab import Vocab
 
 MARK = re.compile(r"\[(?:(MASK|<extra_id_\d+>)→|(=)|(?:[^]\s→]+→))([^]]*)\]")
@@ -39,6 +41,25 @@ def own(files, kind="bert", **options):
     if kind == "t5":
         return T5Samples(files[0], rows, vocab, max_seq_length=24, max_seq_length_dec=24, seed=7, **options)
     return BertSamples(files[0], rows, vocab, max_seq_length=24, seed=7, **options)
+
+
+@pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "pmi"])
+def test_other_schemes(files, capsys, scheme):
+    flags = ["--scheme", scheme, "--num", 99, "--rows", "best-fit", "--add-special", "--masked-lm-prob", 0.3]
+    flags += ["--num-epochs", 1]
+    assert sample(files, *flags, "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    vocab = Vocab.from_tokenizer(files[2])
+    rows = PackedDocuments(files[0], 24, strategy="best-fit", add_special=(2, 3), pad_id=0)
+    samples = SchemeSamples(rows, vocab, scheme, seed=7, rate=0.3)
+    assert len(lines) == len(samples)
+    for line in lines:
+        expected = {name: value.tolist() for name, value in samples[line["index"]].items()}
+        assert line == {"index": line["index"], "scheme": scheme, **expected}
+    assert sample(files, *flags) == 0
+    out = capsys.readouterr().out
+    assert out.count("\nsample ") == len(samples)
+    assert ("SENTINEL→" in out) == ("text_dec" in expected)
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
@@ -156,6 +177,14 @@ def test_pieces_of_other_tokenizers_and_of_nobodys():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--rows", "best-fit"], "--rows with the scheme bert; expected only with schemes other than bert and t5"),
+        (["--add-special"], "--add-special with the scheme bert"),
+        (["--scheme", "roberta", "--short-seq-prob", 0.2], "--short-seq-prob with the scheme roberta; expected only"),
+        (["--scheme", "roberta", "--max-num-samples", 9], "--max-num-samples with the scheme roberta"),
+        (["--scheme", "roberta", "--max-ngrams", 9], "the scheme roberta has no option max_ngrams"),
+        (["--scheme", "roberta", "--rows", "documents", "--num-epochs", 2], "--num-epochs 2 with --rows documents"),
+        (["--scheme", "roberta", "--split", "1,0,1", "--part", "valid"], "part valid of the split 1,0,1: no tokens"),
+        (["--scheme", "pmi"], "pmi without ngrams"),
         (["--scheme", "none"], "--scheme none; expected one of bert, t5"),
         (
             ["--max-seq-length-dec", 9],

@@ -50,30 +50,37 @@ def export_samples(
     """Export samples into the folder `output` and return what its ``export.json`` says."""
     settings, manner = settings or ExportSettings(), manner or Manner()
     integer(manner.threads, "threads", 1)
-    pyarrow = require_pyarrow()
+    require_pyarrow()
     if not len(samples):
         raise ExportError(f"{output}: no samples to export; expected at least one; use another dataset or split")
     num = len(samples) if settings.num is None else min(settings.num, len(samples))
     plan = Plan(settings, num, plain(samples.describe()))
     target = os.path.abspath(os.fspath(output))
     folder = WorkFolder(f"{target}.maskgen-work")
-    with folder.lock():
-        done = _finished(target, plan, manner.overwrite)
-        if done is None:
-            try:
-                _adopt(folder, plan, manner.overwrite)
-                done = {
-                    **plan.facts(),
-                    "rows": plan.rows,
-                    "shards": _write_shards(samples, plan, folder, manner),
-                    "versions": {**library_versions(), "pyarrow": pyarrow.__version__},
-                }
-                done["digest"] = settings_digest({"content": [shard["content"] for shard in done["shards"]]})
-                _publish(folder, target, done)
-            except OSError as error:
-                raise os_failure(target, "write the export", error, "check the folder") from error
-        folder.remove()
+    try:
+        with folder.lock():
+            done = _finished(target, plan, manner.overwrite) or _export(samples, plan, folder, target, manner)
+            folder.remove()
+    finally:
+        folder.remove_if_empty()  # so that a refused command leaves nothing
     return done
+
+
+def _export(samples: AnySamples, plan: Plan, folder: WorkFolder, target: str, manner: Manner) -> dict[str, Any]:
+    """Everything that an export is, up to its name, and what its facts are."""
+    try:
+        _adopt(folder, plan, manner.overwrite)
+        facts = {
+            **plan.facts(),
+            "rows": plan.rows,
+            "shards": _write_shards(samples, plan, folder, manner),
+            "versions": {**library_versions(), "pyarrow": require_pyarrow().__version__},
+        }
+        facts["digest"] = settings_digest({"content": [shard["content"] for shard in facts["shards"]]})
+        _publish(folder, target, facts)
+    except OSError as error:
+        raise os_failure(target, "write the export", error, "check the folder") from error
+    return facts
 
 
 def _finished(target: str, plan: Plan, overwrite: bool) -> dict[str, Any] | None:
