@@ -2,7 +2,10 @@
 
 import json
 import os
+import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -320,3 +323,27 @@ def test_command(tmp_path, folder, capsys):
     assert err.count("\n") == 1
     assert cli.main([*flags, "--max-ngrams", "1", "--overwrite", "--quiet", "--engine", "reference"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_time(tmp_path, folder):
+    """Ten times over, after longer and longer; then the files are those of a run that nobody killed."""
+    toy_dataset(tmp_path / "toy")
+    tokenizer = toy_tokenizer(tmp_path / "tokenizer.json")
+    flags = ["-m", "maskgen.cli", "export", str(tmp_path / "toy"), "--tokenizer", tokenizer, "--max-seq-length", "24"]
+    flags += ["--seed", "7", "--duplicates", "20", "--shard-size", "4", "--quiet", "--output"]
+    whole = [sys.executable, *flags, str(tmp_path / "whole")]
+    started = time.monotonic()
+    subprocess.run(whole, check=True, timeout=100)
+    duration = time.monotonic() - started
+    for number in range(10):
+        process = subprocess.Popen([sys.executable, *flags, str(folder)])
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(duration * (0.3 + 0.07 * number))
+        process.kill()
+        process.wait()
+        if folder.exists():
+            assert files_of(folder) == files_of(tmp_path / "whole")
+    subprocess.run([sys.executable, *flags, str(folder)], check=True, timeout=100)
+    assert files_of(folder) == files_of(tmp_path / "whole")
+    assert not Path(f"{folder}.maskgen-work").exists()

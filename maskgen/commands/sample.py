@@ -1,7 +1,8 @@
 """Show masked samples of a dataset, as training sees them: text with marks at what is masked, or JSON.
 
-The dataset has one sentence a sequence (maskgen tokenize --split-sentences). Its mapping is one epoch, kept in
-PREFIX.maskgen-cache and found again by the next call. Colours are left out where NO_COLOR is set or nobody looks.
+For bert and t5 the dataset has one sentence a sequence (maskgen tokenize --split-sentences); other schemes take whole
+documents (--rows). Mappings are kept in PREFIX.maskgen-cache and found again by the next call. Colours are left out
+where NO_COLOR is set or nobody looks.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import sys
 EXAMPLES = """\
   maskgen sample corpus_text_sentence --tokenizer bert-base-uncased --max-seq-length 128 --seed 1234
   maskgen sample corpus_text_sentence --tokenizer vocab.txt --max-seq-length 128 --seed 1234 --index 0 7 --json
-  maskgen sample corpus_text_sentence --tokenizer t5 --scheme t5 --role bos="<pad>" --max-seq-length 512 --seed 1234"""
+  maskgen sample corpus_text_sentence --tokenizer t5 --scheme t5 --role bos="<pad>" --max-seq-length 512 --seed 1234
+  maskgen sample corpus_text_document --tokenizer roberta-base --scheme roberta --max-seq-length 512 --seed 1234 \\
+      --option whole_words=true"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

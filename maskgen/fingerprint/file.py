@@ -125,6 +125,8 @@ def _explained(name: str, known: Stage, found: Stage) -> str | None:
         differing = [int(mark) for mark in found["first"] if int(mark) not in same]
         agreed = f"the first {max(same):,} agree, " if same else ""
         return f"{agreed}the first {min(differing, default=0):,} do not; fields that differ: {', '.join(fields)}"
+    if name == "rows" and what.startswith("mapping: "):
+        return f"{what}: other --num-epochs, --max-num-samples, --short-seq-prob, --split or --part"
     if name == "batches":
         for step in sorted(known["steps"], key=int):
             one, other = known["steps"][step], found["steps"].get(step)
