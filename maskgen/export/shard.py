@@ -21,9 +21,10 @@ def require_pyarrow() -> Any:
     try:
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
+    except ImportError as error:
+        found = "no package pyarrow" if isinstance(error, ModuleNotFoundError) else f"one that fails ({error})"
         raise MaskgenError(
-            'writing Parquet: found no package pyarrow, expected it; pip install "maskgen[corpora]"'
+            f'writing Parquet: found {found}, expected pyarrow; pip install "maskgen[corpora]"'
         ) from None
     return pyarrow
 
