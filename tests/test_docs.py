@@ -60,6 +60,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "CONTRIBUTING.md",
         "docs/indexed-dataset.md",
         "docs/masking.md",
+        "docs/rows.md",
         "docs/sentence-splitting.md",
         "docs/tokenizers.md",
     ],
