@@ -87,6 +87,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/fingerprints.md",
         "docs/masking.md",
         "docs/samples.md",
+        "docs/rows.md",
         "docs/sentence-splitting.md",
         "docs/tokenizers.md",
     ],

@@ -121,23 +121,24 @@ class Chunks(RowSource):
         low[firsts] = begin[:, 1]
         high[lasts] = end[:, 1]
         kept = low < high
-        rows, documents, starts, counts, sizes, low, high = (
-            each[kept] for each in (rows, documents, starts, counts, sizes, low, high)
-        )
-        has_begin = self.specials.document_begin != ABSENT
-        has_end = self.specials.document_end != ABSENT
+        if not kept.all():
+            rows, documents, starts, counts, sizes, low, high = (
+                each[kept] for each in (rows, documents, starts, counts, sizes, low, high)
+            )
         bits = np.zeros(len(rows), np.uint8)
-        if has_begin:
-            bits[low == 0] |= DOCUMENT_BEGIN
-        if has_end:
-            bits[high == sizes] |= DOCUMENT_END
-        first_token, last_token = (np.clip(each - has_begin, 0, counts) for each in (low, high))
+        if self.specials.around_document:
+            has_begin = self.specials.document_begin != ABSENT
+            if has_begin:
+                bits[low == 0] |= DOCUMENT_BEGIN
+            if self.specials.document_end != ABSENT:
+                bits[high == sizes] |= DOCUMENT_END
+            low, high = (np.clip(each - has_begin, 0, counts) for each in (low, high))  # now in tokens
         row_starts = np.searchsorted(rows, np.arange(len(indices) + 1))
         if self.specials.row_begin != ABSENT:
             bits[row_starts[:-1]] |= ROW_BEGIN
         if self.specials.row_end != ABSENT:
             bits[row_starts[1:] - 1] |= ROW_END
-        return Pieces(row_starts, documents, starts + first_token, last_token - first_token, bits)
+        return Pieces(row_starts, documents, starts + low, high - low, bits)
 
     def _documents(self, places: Integers) -> Integers:
         places = places % len(self.selection) if self._order is None else self._order[places]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,12 @@ class PlannedRows(RowSource):
             "cut_documents": self.cut_documents,
             "empty_documents": self.empty_documents,
             "dropped_tokens": self.dropped_tokens,
-            "plan": [array_digest(self.plan.pieces), array_digest(self.plan.row_starts)],
+            "plan": self._plan_digests,
         }
+
+    @cached_property
+    def _plan_digests(self) -> list[str]:
+        return [array_digest(self.plan.pieces), array_digest(self.plan.row_starts)]
 
 
 class PackedDocuments(PlannedRows):

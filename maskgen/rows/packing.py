@@ -28,6 +28,9 @@ class Plan:
     pieces: npt.NDArray[Any]
     row_starts: npt.NDArray[Any]
 
+    def __post_init__(self) -> None:
+        self.pieces.flags.writeable = self.row_starts.flags.writeable = False
+
 
 def plan_rows(sizes: Integers, *, seq_length: int, specials: int, split_long: bool, strategy: str, engine: str) -> Plan:
     """The plan for documents of these sizes; `specials` entries of each piece are special tokens."""
