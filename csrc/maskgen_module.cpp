@@ -8,6 +8,7 @@
 #include "mapping_binding.hpp"
 #include "masking_binding.hpp"
 #include "rng.hpp"
+#include "rows_binding.hpp"
 #include "samples_binding.hpp"
 
 namespace py = pybind11;
@@ -50,4 +51,5 @@ PYBIND11_MODULE(_native, module) {
     register_mapping(module);
     register_masking(module);
     register_samples(module);
+    register_rows(module);
 }

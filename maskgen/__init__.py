@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maskgen.masking import MaskedLmPredictions, MaskedSpan, create_masked_lm_predictions
+    from maskgen.rows import Chunks, Documents, PackedDocuments, RowBatch
     from maskgen.samples import BertSamples, RowMasker, T5Samples, to_hf
     from maskgen.vocab import Vocab
 
 _HOMES = {
     "BertSamples": "maskgen.samples",
+    "Chunks": "maskgen.rows",
+    "Documents": "maskgen.rows",
     "MaskedLmPredictions": "maskgen.masking",
     "MaskedSpan": "maskgen.masking",
+    "PackedDocuments": "maskgen.rows",
+    "RowBatch": "maskgen.rows",
     "RowMasker": "maskgen.samples",
     "T5Samples": "maskgen.samples",
     "Vocab": "maskgen.vocab",
@@ -24,8 +29,12 @@ _HOMES = {
 
 __all__ = [
     "BertSamples",
+    "Chunks",
+    "Documents",
     "MaskedLmPredictions",
     "MaskedSpan",
+    "PackedDocuments",
+    "RowBatch",
     "RowMasker",
     "T5Samples",
     "Vocab",

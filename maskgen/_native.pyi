@@ -124,8 +124,29 @@ def build_sample_idx(
     wide: bool,
 ) -> npt.NDArray[Any]: ...
 def build_blending_indices(
-    *, weights: npt.NDArray[np.float64], size: int, memory_limit: int, wide: bool
+    *, weights: npt.NDArray[np.float64], size: int, memory_limit: int, wide: bool, tournament_from: int = 400
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]: ...
 def build_exhaustive_blending_indices(
-    *, sizes: npt.NDArray[np.int64], memory_limit: int, wide: bool
+    *, sizes: npt.NDArray[np.int64], memory_limit: int, wide: bool, tournament_from: int = 400
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]: ...
+def plan_rows(
+    *,
+    sizes: npt.NDArray[np.int64],
+    seq_length: int,
+    specials: int,
+    split_long: bool,
+    strategy: str,
+    memory_limit: int,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+def gather_rows(
+    *,
+    tokens: npt.NDArray[Any],
+    row_starts: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    specials: npt.NDArray[np.uint8],
+    ids: tuple[int, int, int, int],
+    pad_id: int,
+    out: dict[str, npt.NDArray[Any]],
+    threads: int,
+) -> int: ...

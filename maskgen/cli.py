@@ -21,6 +21,10 @@ COMMANDS = {
     "verify": "check datasets: sizes, index, digests, range of ids",
     "inspect": "show what is in a dataset, and decode documents",
     "mapping": "build the samples of a dataset of sentences, and describe them",
+    "sample": "show masked samples, as training sees them",
+    "export": "write masked samples to Parquet files, for Hugging Face datasets",
+    "fingerprint": "digests that prove what a training job sees; compare with an earlier run",
+    "pack": "say how full rows of documents are, by strategy: packed, chunks, or one document a row",
     "pmi": "find n-grams of words that belong together, for the masking scheme pmi",
     "demo": "run everything once, end to end, on a small embedded corpus",
 }

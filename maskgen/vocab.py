@@ -152,7 +152,8 @@ class Vocab:
                 known = ", ".join(f"{each} {id_}" for each, id_ in self._roles().items()) or "none"
                 raise VocabError(
                     self.name, f"no id for {role} (known: {known})", f"the id of the {role} token",
-                    f'pass {role}_id, or roles={{"{role}": "..."}} to from_tokenizer, or use another tokenizer',
+                    f'pass {role}_id, or roles={{"{role}": "..."}} to from_tokenizer '
+                    f"(--role {role}=...), or use another tokenizer",
                 )  # fmt: skip
 
     def ids(self, *roles: str) -> list[int]:

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 from helpers import GOLDEN, write_dataset
+from tokenizers import AddedToken, Tokenizer, decoders, models
 
 from maskgen.samples import BertSamples, T5Samples
 from maskgen.vocab import Vocab
@@ -58,3 +59,12 @@ def toy_samples(prefix, kind="bert", **options):
     if kind == "t5":
         return T5Samples(dataset, sample_map, TOY, **{"max_seq_length": 29, "max_seq_length_dec": 24, **options})
     return BertSamples(dataset, sample_map, TOY, **{"max_seq_length": 29, **options})
+
+
+def toy_tokenizer(path):
+    """The toy vocabulary as a tokenizer file."""
+    tokenizer = Tokenizer(models.WordPiece({piece: id_ for id_, piece in enumerate(TOY_PIECES)}, unk_token="[UNK]"))
+    tokenizer.add_special_tokens([AddedToken(piece, special=True) for piece in TOY_PIECES[:20]])
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    tokenizer.save(str(path))
+    return str(path)

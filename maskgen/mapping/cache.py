@@ -6,12 +6,10 @@ name, flushes them to disk and renames them. So a file that exists is complete, 
 another name.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,17 +24,16 @@ from maskgen.mapping.arguments import (
     whole_number,
 )
 from maskgen.mapping.build import build_mapping, mapping_dtype
-from maskgen.mapping.npy_file import header_of, map_rows
+from maskgen.mapping.cache_folder import cache_folder, lock_folder, write_array
+from maskgen.mapping.npy_file import map_rows
 from maskgen.mapping.splits import part_documents
 from preprocess import IndexedDataset
-from preprocess.errors import IndexedDatasetError, os_failure
+from preprocess.errors import os_failure
 from preprocess.indexed.format import bin_path, idx_path
 from preprocess.indexed.sidecar import read_sidecar
 
 VERSION = 1  # of the rows: whenever the same arguments give other rows, this changes
 PROBES, PROBE_BYTES = 1024, 4096
-WRITE_BYTES = 64 << 20
-REMEDY = "name a folder that can be written to (--cache-dir, cache_dir=)"
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,9 @@ class MappingFile:
     def load(self) -> npt.NDArray[Any]:
         """The rows, mapped; built first where nobody has done that."""
         if not self.exists:
-            with _lock_folder(os.path.dirname(self.path)):
+            with lock_folder(os.path.dirname(self.path)):
                 if not self.exists:  # the process that had the lock before may have built the same
-                    _write(self.path, self.build())
+                    write_array(self.path, self.build())
         return map_rows(self.path, 3, (self.dtype,))
 
 
@@ -126,7 +123,7 @@ def mapping_file(
         **arguments,
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    folder = f"{dataset.prefix}.maskgen-cache" if cache_dir is None else os.fspath(cache_dir)
+    folder = cache_folder(dataset, cache_dir)
 
     def build() -> npt.NDArray[Any]:
         return build_mapping(dataset.document_indices[first : end + 1], dataset.sequence_lengths, **arguments)
@@ -158,52 +155,3 @@ def dataset_key(dataset: IndexedDataset) -> str:
     except OSError as error:
         raise os_failure(path, "read it", error, "check the disk and the network") from None
     return digest.hexdigest()
-
-
-@contextmanager
-def _lock_folder(folder: str) -> Iterator[None]:
-    """One builder at a time; where the file system has no locks, several build the same bytes and the last one wins."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise _not_writable(folder, error) from None
-    try:
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for name in os.listdir(folder):  # of builders that were killed: none is alive while the lock is held
-                if name.startswith("mapping-") and name.endswith(".partial"):
-                    os.unlink(os.path.join(folder, name))
-        yield
-    finally:
-        os.close(lock)
-
-
-def _write(path: str, rows: npt.NDArray[Any]) -> None:
-    partial = f"{path}.{os.uname().nodename}-{os.getpid()}.partial"
-    try:
-        with open(partial, "wb") as file:
-            file.write(header_of(rows.shape, rows.dtype))
-            data = rows.view(np.uint8).reshape(-1).data
-            for offset in range(0, len(data), WRITE_BYTES):
-                file.write(data[offset : offset + WRITE_BYTES])
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        folder = os.open(os.path.dirname(path), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise _not_writable(path, error) from None
-    finally:
-        with suppress(OSError):
-            os.unlink(partial)
-
-
-def _not_writable(path: str, error: OSError) -> IndexedDatasetError:
-    failure = os_failure(path, "write the cache", error, REMEDY)
-    if REMEDY in failure.remedy:
-        return failure
-    return IndexedDatasetError(path, failure.place, failure.found, failure.expected, f"{failure.remedy}, or {REMEDY}")

@@ -1,0 +1,137 @@
+"""A fingerprint as a file, and its comparison with what is there now.
+
+stages --> {"format", "version", "digest", "stages", "versions"} --sorted keys--> the same bytes for the same facts
+
+Versions of libraries are kept to explain a difference; they are no part of the digest and never make one.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from maskgen.fingerprint.request import Request
+from maskgen.fingerprint.stages import STAGES, Manner, Stage, stages
+from maskgen.identity import difference, settings_digest
+from maskgen.samples.opening import AnySamples
+from preprocess.errors import MaskgenError, os_failure
+from preprocess.indexed.sidecar import library_versions
+
+FORMAT, VERSION = "maskgen-fingerprint", 1
+LARGEST = 64 << 20  # bytes; no file of ours comes near
+ALWAYS = set(STAGES) - {"batches"}
+
+
+class FingerprintError(MaskgenError, ValueError):
+    """A file that is no fingerprint, or one that cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The stages that agree, in order; and the first that does not, with what differs there."""
+
+    same: tuple[str, ...]
+    stage: str | None = None
+    what: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differs."""
+        return self.stage is None
+
+
+def fingerprint(samples: AnySamples, request: Request | None = None, manner: Manner | None = None) -> dict[str, Any]:
+    """The fingerprint of samples."""
+    found = dict(stages(samples, request or Request(), manner or Manner()))
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "digest": settings_digest(found),
+        "stages": found,
+        "versions": versions(),
+    }
+
+
+def check(known: Mapping[str, Any], samples: AnySamples, manner: Manner | None = None) -> Comparison:
+    """Compare samples with an earlier fingerprint, stage by stage, up to the first that differs."""
+    same: list[str] = []
+    for name, stage in stages(samples, Request.of(known), manner or Manner()):
+        what = _explained(name, known["stages"][name], stage)
+        if what is not None:
+            return Comparison(tuple(same), name, what)
+        same.append(name)
+    return Comparison(tuple(same))
+
+
+def to_json(found: Mapping[str, Any]) -> bytes:
+    """The file's content."""
+    return (json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n").encode("ascii")
+
+
+def read_fingerprint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A file that ``to_json`` made."""
+    path = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise os_failure(path, "read it", error, "check the name") from None
+    refusal = FingerprintError(
+        f"{path}: found something else than a fingerprint, or one that was changed, expected a file of maskgen "
+        "fingerprint; make it again"
+    )
+    if len(content) > LARGEST:
+        raise refusal
+    try:
+        facts: dict[str, Any] = json.loads(content)
+        if facts["format"] != FORMAT:
+            raise refusal
+        if facts["version"] != VERSION:
+            raise FingerprintError(
+                f"{path}: found a fingerprint of version {facts['version']}, expected {VERSION}; use the release of "
+                "maskgen that made it, or make it again"
+            )
+        names = set(facts["stages"])
+        if settings_digest(facts["stages"]) != facts["digest"] or not ALWAYS <= names <= set(STAGES):
+            raise refusal
+        Request.of(facts)
+        dict(facts["versions"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise (error if isinstance(error, FingerprintError) else refusal) from None
+    return facts
+
+
+def versions() -> dict[str, str]:
+    """The versions of all that could have a part in a result."""
+    found = library_versions()
+    for name in ("tokenizers",):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def _explained(name: str, known: Stage, found: Stage) -> str | None:
+    """What differs between two contents of a stage, in words; None where nothing does."""
+    what = difference(known, found)
+    if what is None:
+        return None
+    if name == "samples" and known["num"] == found["num"]:
+        fields = [each for each in found["fields"] if known["fields"].get(each) != found["fields"][each]]
+        same = [int(mark) for mark, digest in found["first"].items() if known["first"].get(mark) == digest]
+        differing = [int(mark) for mark in found["first"] if int(mark) not in same]
+        agreed = f"the first {max(same):,} agree, " if same else ""
+        return f"{agreed}the first {min(differing, default=0):,} do not; fields that differ: {', '.join(fields)}"
+    if name == "rows" and what.startswith("mapping: "):
+        return f"{what}: other --num-epochs, --max-num-samples, --short-seq-prob, --split or --part"
+    if name == "batches":
+        for step in sorted(known["steps"], key=int):
+            one, other = known["steps"][step], found["steps"].get(step)
+            if other is not None and one["order"] != other["order"]:
+                return f"step {step} holds other samples, or in another order"
+            if other is not None and one["arrays"] != other["arrays"]:
+                return f"step {step} holds the same samples with other arrays"
+    return what
