@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 OPTION_FLAGS = ("masked_lm_prob", "max_ngrams", "max_seq_length_dec")  # they are options of a scheme by the same name
 OTHER_NAMES = {"masked_lm_prob": "rate"}  # what most schemes call it
-SCHEMES = "bert, t5, roberta, electra, modernbert, masked-diffusion, spanbert, span-corruption, ul2 and others"
+SCHEMES = "bert, t5, roberta, electra, modernbert, masked-diffusion, spanbert, span-corruption, ul2, bart, pmi and nsp"
 
 
 def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +35,13 @@ def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--role", action="append", default=[], metavar="ROLE=TOKEN", help="name a special token")
     group.add_argument("--sentinels", metavar="FIRST-LAST", help="t5: ids of the sentinels (by their usual names)")
-    group.add_argument("--short-seq-prob", type=float, metavar="P", help="bert, t5: share of shorter samples (0.1)")
+    group.add_argument(
+        "--short-seq-prob", type=float, metavar="P", help="bert, t5, nsp: share of shorter samples (0.1)"
+    )
     group.add_argument("--num-epochs", type=int, metavar="N", help="passes over the documents (1)")
-    group.add_argument("--max-num-samples", type=int, metavar="N", help="bert, t5: passes until there are N samples")
+    group.add_argument(
+        "--max-num-samples", type=int, metavar="N", help="bert, t5, nsp: passes until there are N samples"
+    )
     group.add_argument(
         "--rows",
         choices=("chunks", "best-fit", "sequential", "documents"),

@@ -32,7 +32,9 @@ class SampleView:
 
     def legend(self, scheme: str) -> str:
         """What the marks mean, in one line."""
-        if scheme in OF_SPANS:
+        if scheme == "bart":
+            marks = [self._mark("[MASK]", "masked") + " a span of words, or nothing; sentences are in another order"]
+        elif scheme in OF_SPANS:
             marks = [self._mark("[SENTINEL→words]", "sentinel") + " the words that a sentinel stands for"]
         else:
             marks = [
@@ -44,7 +46,12 @@ class SampleView:
 
     def show(self, index: int, sample: dict[str, Any]) -> str:
         """A line of facts and the text of a sample."""
-        lines = self._t5(index, sample) if "text_dec" in sample else self._bert(index, sample)
+        if "text_dec" not in sample:
+            lines = self._bert(index, sample)
+        elif int(sample["labels"][0]) in self.vocab.sentinel_ids or int(sample["loss_mask"].sum()) < 2:
+            lines = self._t5(index, sample)
+        else:
+            lines = self._denoised(index, sample)
         return "\n".join(lines) + "\n"
 
     def _bert(self, index: int, sample: dict[str, Any]) -> list[str]:
@@ -101,6 +108,26 @@ class SampleView:
             f"sample {index}: {', '.join(facts)}",
             f"  {self._joined(words)}",
             f"  to predict: {self._joined(decoder)}",
+        ]
+
+    def _denoised(self, index: int, sample: dict[str, Any]) -> list[str]:
+        """BART's: the text that the encoder reads, and the one that the decoder is to write."""
+        text = sample["text_enc"][sample["padding_mask"] == 1].tolist()
+        whole = sample["labels"][sample["loss_mask"] == 1].tolist()
+        masks = text.count(self.vocab.mask_id)
+        facts = [
+            f"{len(text)} of {len(sample['text_enc'])} tokens for the encoder",
+            f"{masks} masks",
+            f"{len(whole)} to predict",
+            f"truncated {sample['truncated']}",
+        ]
+        seen = [
+            (id_, self._mark("[MASK]", "masked") if id_ == self.vocab.mask_id else self._plain(id_)) for id_ in text
+        ]
+        return [
+            f"sample {index}: {', '.join(facts)}",
+            f"  {self._joined(seen)}",
+            f"  to predict: {self._joined([(id_, self._plain(id_)) for id_ in whole])}",
         ]
 
     def _joined(self, words: Sequence[tuple[int, str]]) -> str:

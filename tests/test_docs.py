@@ -69,6 +69,21 @@ def test_python_and_the_example_in_samples_run(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.split() == expected.split()
 
 
+def test_python_and_commands_in_schemes_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo"]) == 0
+    text = (ROOT / "docs/schemes.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/schemes.md", "exec"), names)
+    assert names["later"]["text"].shape == (3, 64)
+    for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
+        for command in block.replace("\\\n", " ").strip().splitlines():
+            assert cli.main(command.split()[1:]) == 0
+    assert "n-grams of 2 words" in capsys.readouterr().out
+    assert all(f"### {name}\n" in text for name in names["SCHEMES"])
+
+
 @pytest.mark.parametrize("kind", ["run", "test"])
 def test_set_up_commands_are_one_line_with_constraints(kind):
     (block,) = re.findall(rf"<!-- setup:{kind} -->\n```sh\n(.*?)```", README, re.DOTALL)
@@ -88,6 +103,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/masking.md",
         "docs/samples.md",
         "docs/rows.md",
+        "docs/schemes.md",
         "docs/sentence-splitting.md",
         "docs/tokenizers.md",
     ],

@@ -13,7 +13,7 @@ from maskgen.mapping import cached_mapping
 from maskgen.rows import PackedDocuments
 from maskgen.sample_view import COLOURS, RESET, SampleView
 from maskgen.samples import BertSamples, T5Samples
-from maskgen.schemes import SCHEMES, SchemeSamples
+from maskgen.schemes import SCHEMES, NextSentenceSamples, SchemeSamples
 from maskgen.vocab import Vocab
 
 MARK = re.compile(r"\[(?:(MASK|<extra_id_\d+>)→|(=)|(?:[^]\s→]+→))([^]]*)\]")
@@ -46,12 +46,13 @@ def own(files, kind="bert", **options):
 @pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "pmi"])
 def test_other_schemes(files, capsys, scheme):
     flags = ["--scheme", scheme, "--num", 99, "--rows", "best-fit", "--add-special", "--masked-lm-prob", 0.3]
-    flags += ["--num-epochs", 1]
+    flags += ["--num-epochs", 1, *(["--option", "permute_sentences=0"] if scheme == "bart" else [])]
     assert sample(files, *flags, "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     vocab = Vocab.from_tokenizer(files[2])
     rows = PackedDocuments(files[0], 24, strategy="best-fit", add_special=(2, 3), pad_id=0)
-    samples = SchemeSamples(rows, vocab, scheme, seed=7, rate=0.3)
+    own_options = {"permute_sentences": 0} if scheme == "bart" else {}  # these pieces end no sentences
+    samples = SchemeSamples(rows, vocab, scheme, seed=7, rate=0.3, **own_options)
     assert len(lines) == len(samples)
     for line in lines:
         expected = {name: value.tolist() for name, value in samples[line["index"]].items()}
@@ -59,7 +60,24 @@ def test_other_schemes(files, capsys, scheme):
     assert sample(files, *flags) == 0
     out = capsys.readouterr().out
     assert out.count("\nsample ") == len(samples)
-    assert ("SENTINEL→" in out) == ("text_dec" in expected)
+    assert ("SENTINEL→" in out) == (scheme in ("span-corruption", "ul2"))
+
+
+def test_pairs_from_other_documents(files, capsys):
+    flags = ["--scheme", "nsp", "--num", 9, "--option", "scheme=electra", "--masked-lm-prob", 0.3]
+    assert sample(files, *flags, "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    rows = cached_mapping(
+        files[0], num_epochs=1, max_seq_length=21, short_seq_prob=0.1, seed=7, min_num_sent=1
+    )  # fmt: skip
+    vocab = Vocab.from_tokenizer(files[2])
+    samples = NextSentenceSamples(files[0], rows, vocab, max_seq_length=24, scheme="electra", seed=7, rate=0.3)
+    assert {line["is_random"] for line in lines} == {0, 1}
+    for line in lines:
+        expected = {name: value.tolist() for name, value in samples[line["index"]].items()}
+        assert line == {"index": line["index"], "scheme": "nsp", **expected}
+    assert sample(files, *flags) == 0
+    assert "is_random 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
@@ -177,7 +195,7 @@ def test_pieces_of_other_tokenizers_and_of_nobodys():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "best-fit"], "--rows with the scheme bert; expected only with schemes other than bert and t5"),
+        (["--rows", "best-fit"], "--rows with the scheme bert; expected only with schemes other than bert, t5 and nsp"),
         (["--add-special"], "--add-special with the scheme bert"),
         (["--scheme", "roberta", "--short-seq-prob", 0.2], "--short-seq-prob with the scheme roberta; expected only"),
         (["--scheme", "roberta", "--max-num-samples", 9], "--max-num-samples with the scheme roberta"),

@@ -1,6 +1,6 @@
 """From choices to samples: dataset, vocabulary and rows, opened and fitted together; what every command starts with.
 
-SampleChoice (plain values) --open--> dataset, Vocab, rows of a mapping --> BertSamples | T5Samples
+SampleChoice (plain values) --open--> dataset, Vocab, rows of a mapping --> those of bert, t5 and nsp
                                       dataset, Vocab, rows of documents --> SchemeSamples, of any scheme of the registry
 
 The options of a scheme are those of its constructor: names, types and defaults are read off its signature, so that a
@@ -20,7 +20,7 @@ from maskgen.samples.bert import BertSamples
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
 from maskgen.samples.t5 import T5Samples
-from maskgen.schemes import SCHEMES, SchemeSamples
+from maskgen.schemes import SCHEMES, NextSentenceSamples, SchemeSamples
 from maskgen.vocab import Vocab
 from preprocess import IndexedDataset
 
@@ -28,6 +28,7 @@ ORDINARY = "ordinary"  # as replacement_ids: those of the vocabulary that are no
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 NOT_OPTIONS = ("max_seq_length", "seed", "engine")  # they have places of their own in a SampleChoice
 MEGATRON: Mapping[str, Callable[..., Samples]] = {"bert": BertSamples, "t5": T5Samples}
+MAPPED: Mapping[str, Callable[..., Any]] = {**MEGATRON, "nsp": NextSentenceSamples}  # schemes of sentence mappings
 ROW_KINDS = ("chunks", "best-fit", "sequential", "documents")
 SHORT_SEQ_PROB = 0.1
 AnySamples = Samples | SchemeSamples
@@ -37,7 +38,7 @@ AnySamples = Samples | SchemeSamples
 class SampleChoice:
     """Which samples: everything that a command line says about them. `options` are the scheme's own.
 
-    `max_num_samples` and `short_seq_prob` are of the mappings that bert and t5 have; `rows` (one of ROW_KINDS) and
+    `max_num_samples` and `short_seq_prob` are of the mappings that bert, t5 and nsp have; `rows` (one of ROW_KINDS) and
     `add_special` are of all other schemes.
     """
 
@@ -66,7 +67,7 @@ class SampleChoice:
             _must_be_known(self.scheme, name, known)
         dataset = IndexedDataset(self.prefix)
         vocab = Vocab.from_tokenizer(self.tokenizer, roles=self.roles, sentinel_ids=self.sentinel_ids)
-        return self._open_megatron(dataset, vocab) if self.scheme in MEGATRON else self._open_other(dataset, vocab)
+        return self._open_mapped(dataset, vocab) if self.scheme in MAPPED else self._open_other(dataset, vocab)
 
     @property
     def _part(self) -> str | None:
@@ -75,7 +76,7 @@ class SampleChoice:
     def _refuse(self, **given: object) -> None:
         for flag, value in given.items():
             if value:
-                others = "schemes other than bert and t5" if self.scheme in MEGATRON else "bert and t5"
+                others = "schemes other than bert, t5 and nsp" if self.scheme in MAPPED else "bert, t5 and nsp"
                 raise SampleError(
                     f"--{flag.replace('_', '-')} with the scheme {self.scheme}; expected only with {others}; leave it "
                     "out"
@@ -113,11 +114,11 @@ class SampleChoice:
             raise SampleError(f"--rows {kind}; expected one of {', '.join(ROW_KINDS)}; correct its name")
         return PackedDocuments(dataset, width, strategy=kind, **common)
 
-    def _open_megatron(self, dataset: IndexedDataset, vocab: Vocab) -> Samples:
+    def _open_mapped(self, dataset: IndexedDataset, vocab: Vocab) -> AnySamples:
         self._refuse(rows=self.rows, add_special=self.add_special)
         options = dict(self.options)
         pairs = self.scheme == "bert" and bool(options.get("binary_head", True))
-        specials = 3 if pairs else 2
+        specials = 3 if pairs or self.scheme == "nsp" else 2
         integer(self.max_seq_length, "--max-seq-length", specials + 2)  # the shortest target is of 2 tokens
         rows = cached_mapping(
             dataset,
@@ -142,17 +143,19 @@ class SampleChoice:
             options.setdefault("max_seq_length_dec", self.max_seq_length)
         if options.get("replacement_ids") == ORDINARY:
             options["replacement_ids"] = vocab.ordinary_ids
-        fixed = {"max_seq_length": self.max_seq_length, "seed": self.seed, "engine": self.engine}
-        return MEGATRON[self.scheme](dataset, rows, vocab, **fixed, **options)
+        fixed = {"max_seq_length": self.max_seq_length, "seed": self.seed}
+        if self.scheme in MEGATRON:
+            return MEGATRON[self.scheme](dataset, rows, vocab, engine=self.engine, **fixed, **options)
+        return NextSentenceSamples(dataset, rows, vocab, **{**fixed, **options})
 
 
 def scheme_options(scheme: str) -> dict[str, Any]:
     """The options of a scheme and their defaults (``inspect.Parameter.empty`` where there is none)."""
-    kinds: Mapping[str, Callable[..., Any]] = {**MEGATRON, **SCHEMES}
+    kinds: Mapping[str, Callable[..., Any]] = {**MAPPED, **SCHEMES}
     if scheme not in kinds:
         raise SampleError(f"--scheme {scheme}; expected one of {', '.join(kinds)}; correct its name")
     parameters = inspect.signature(kinds[scheme]).parameters.values()
-    extra = {} if scheme in MEGATRON else {"documents": False}
+    extra = {} if scheme in MAPPED else {"documents": False}
     return extra | {
         each.name: each.default
         for each in parameters
