@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from maskgen.masking import MaskedLmPredictions, MaskedSpan, create_masked_lm_predictions
     from maskgen.rows import Chunks, Documents, PackedDocuments, RowBatch
     from maskgen.samples import BertSamples, RowMasker, T5Samples, to_hf
+    from maskgen.schemes import NextSentenceSamples, SchemeSamples
     from maskgen.vocab import Vocab
 
 _HOMES = {
@@ -20,7 +21,9 @@ _HOMES = {
     "MaskedSpan": "maskgen.masking",
     "PackedDocuments": "maskgen.rows",
     "RowBatch": "maskgen.rows",
+    "NextSentenceSamples": "maskgen.schemes",
     "RowMasker": "maskgen.samples",
+    "SchemeSamples": "maskgen.schemes",
     "T5Samples": "maskgen.samples",
     "Vocab": "maskgen.vocab",
     "create_masked_lm_predictions": "maskgen.masking",
@@ -33,9 +36,11 @@ __all__ = [
     "Documents",
     "MaskedLmPredictions",
     "MaskedSpan",
+    "NextSentenceSamples",
     "PackedDocuments",
     "RowBatch",
     "RowMasker",
+    "SchemeSamples",
     "T5Samples",
     "Vocab",
     "create_masked_lm_predictions",

@@ -30,7 +30,10 @@ EVERYWHERE = {
     "t5": "8bf43da4c7502c3937e1e9efe616d2f00264cfe0de02d6313022f9cf56b7deee",
 }
 
-NEEDED = {"pmi": {"ngrams": NGrams([(20, 22), (23, 25, 26)], TOY)}}  # options without a default, by scheme
+NEEDED = {
+    "bart": {"permute_sentences": 0},
+    "pmi": {"ngrams": NGrams([(20, 22), (23, 25, 26)], TOY)},
+}  # options without a default, by scheme
 
 # What each option of a scheme is changed to, from its default. A new option has to be added here.
 OTHER_OPTIONS = {

@@ -1,5 +1,6 @@
 """What holds for every scheme: random access, arrays, special ids, rates, errors."""
 
+import hashlib
 import json
 import pickle
 
@@ -239,3 +240,27 @@ def test_slices_and_negative_indices():
     assert_same(samples[1:4][0], samples[1])
     assert "5 samples" in repr(samples)
     assert BOS != EOS
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_bits(name):
+    """Samples are a promise: when one of these changes, the scheme's version must, too."""
+    tokens, lengths = random_rows(11, 12, 60, FIRST)
+    batch = samples_of(name, tokens, lengths, seed=77).batch(range(12), epoch=3)
+    digest = hashlib.sha256()
+    for key in sorted(batch):
+        digest.update(key.encode() + np.ascontiguousarray(batch[key]).astype("<f8").tobytes())
+    assert digest.hexdigest()[:16] == BITS[name]
+
+
+BITS = {
+    "roberta": "e08ee92d7837c22e",
+    "electra": "2c3dfbaa5b505642",
+    "modernbert": "8e360900a112f94c",
+    "masked-diffusion": "6037355ccc18278a",
+    "spanbert": "d3016732fb0abdf0",
+    "pmi": "22d40a91a5a37f56",
+    "span-corruption": "5ac631248a361ed8",
+    "ul2": "8f5a8b729dea5c42",
+    "bart": "278987e5a53b47d4",
+}
