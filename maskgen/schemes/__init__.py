@@ -3,10 +3,12 @@
 rows (maskgen.rows), a vocabulary, the name of a scheme --> SchemeSamples --> samples[i] | samples.batch(indices)
 """
 
+from maskgen.schemes.bart import Bart
 from maskgen.schemes.base import Scheme
 from maskgen.schemes.electra import Electra
 from maskgen.schemes.masked_diffusion import MaskedDiffusion
 from maskgen.schemes.modernbert import ModernBert
+from maskgen.schemes.next_sentence import NextSentenceSamples
 from maskgen.schemes.pmi import Pmi
 from maskgen.schemes.roberta import Roberta
 from maskgen.schemes.samples import SchemeSamples
@@ -25,7 +27,8 @@ SCHEMES: dict[str, type[Scheme]] = {
         Pmi,
         SpanCorruption,
         Ul2,
+        Bart,
     )
 }
 
-__all__ = ["SCHEMES", "Scheme", "SchemeSamples"]
+__all__ = ["SCHEMES", "NextSentenceSamples", "Scheme", "SchemeSamples"]

@@ -104,18 +104,26 @@ class SchemeSamples:
             out = self.allocate(len(chosen))
         else:
             check_out(self.fields, out, len(chosen))
-        rows = self.rows.tokens(chosen, threads=threads)
+        rows = self._rows(chosen, draws, threads)
         tokens: Ids = np.asarray(rows.tokens, np.int64)
         lengths: Ids = np.asarray(rows.lengths, np.int64)
         self._check_tokens(tokens, chosen)
         used = self.scheme.fill(tokens, lengths, draws, rate, out)
         packed = {field.name for field in self.fields if field.kind == "packed"}
         batch = {name: array[:used] if name in packed else array for name, array in out.items()}
+        self._write_rest(batch, rows)
+        return batch
+
+    def _rows(self, indices: Ids, _draws: Draws, threads: int) -> Any:
+        """The rows to mask."""
+        return self.rows.tokens(indices, threads=threads)
+
+    def _write_rest(self, batch: Batch, rows: Any) -> None:
+        """What the rows add to the arrays of the scheme."""
         if self.documents:
             for name in DOCUMENT_ARRAYS:
                 batch[name][...] = getattr(rows, name)
             batch["cumulative_lengths"] = rows.cumulative_lengths
-        return batch
 
     def allocate(self, batch_size: int, dtypes: Mapping[str, npt.DTypeLike] | None = None) -> Batch:
         """Arrays to pass to `batch` as `out`: int64, float64 for reals, or of the type that `dtypes` gives."""
@@ -145,7 +153,7 @@ class SchemeSamples:
             )
 
     def __repr__(self) -> str:
-        return f"SchemeSamples({self.rows!r}, {self.scheme.name!r}: {len(self)} samples, seed {self.seed})"
+        return f"{type(self).__name__}({self.rows!r}, {self.scheme.name!r}: {len(self)} samples, seed {self.seed})"
 
 
 def make_scheme(name: str, vocab: Vocab, seq_length: int, options: Mapping[str, Any]) -> Scheme:
