@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 OPTION_FLAGS = ("masked_lm_prob", "max_ngrams", "max_seq_length_dec")  # they are options of a scheme by the same name
 OTHER_NAMES = {"masked_lm_prob": "rate"}  # what most schemes call it
-SCHEMES = "bert, t5, roberta, electra, modernbert, masked-diffusion, spanbert, span-corruption, ul2, bart, pmi and nsp"
+SCHEMES = "bert, t5, roberta, electra, modernbert, masked-diffusion, spanbert, pmi, span-corruption, ul2, bart"
 
 
 def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,17 +35,14 @@ def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--role", action="append", default=[], metavar="ROLE=TOKEN", help="name a special token")
     group.add_argument("--sentinels", metavar="FIRST-LAST", help="t5: ids of the sentinels (by their usual names)")
-    group.add_argument(
-        "--short-seq-prob", type=float, metavar="P", help="bert, t5, nsp: share of shorter samples (0.1)"
-    )
+    group.add_argument("--short-seq-prob", type=float, metavar="P", help="of mappings: share of shorter samples (0.1)")
     group.add_argument("--num-epochs", type=int, metavar="N", help="passes over the documents (1)")
-    group.add_argument(
-        "--max-num-samples", type=int, metavar="N", help="bert, t5, nsp: passes until there are N samples"
-    )
+    group.add_argument("--max-num-samples", type=int, metavar="N", help="of mappings: passes until there are N samples")
     group.add_argument(
         "--rows",
-        choices=("chunks", "best-fit", "sequential", "documents"),
-        help="other schemes: rows of a stream of documents, of whole documents packed, or of one each (chunks)",
+        choices=("chunks", "best-fit", "sequential", "documents", "pairs"),
+        help="other schemes: rows of a stream of documents, of whole documents packed, of one each, or of pairs of "
+        "texts for next-sentence prediction (chunks)",
     )
     group.add_argument("--add-special", action="store_true", help="other schemes: [CLS] and [SEP] around texts")
     group.add_argument("--split", metavar="A,B,C", help="shares of training, validation and test documents")
@@ -58,8 +55,8 @@ def choice_of(arguments: argparse.Namespace) -> "SampleChoice":
     """The samples that the flags name."""
     from maskgen.samples.opening import ORDINARY, SampleChoice, parse_ids, parse_option, parse_roles, scheme_options
 
-    known = scheme_options(arguments.scheme)
-    options = dict(parse_option(arguments.scheme, text) for text in arguments.option)
+    known = scheme_options(arguments.scheme, arguments.rows)
+    options = dict(parse_option(arguments.scheme, text, arguments.rows) for text in arguments.option)
     for name in OPTION_FLAGS:
         if getattr(arguments, name) is not None:
             options[name if name in known else OTHER_NAMES.get(name, name)] = getattr(arguments, name)

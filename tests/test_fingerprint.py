@@ -30,10 +30,10 @@ EVERYWHERE = {
     "t5": "8bf43da4c7502c3937e1e9efe616d2f00264cfe0de02d6313022f9cf56b7deee",
 }
 
-NEEDED = {
-    "bart": {"permute_sentences": 0},
+NEEDED = {  # options that have no default, or none that fits, by scheme
     "pmi": {"ngrams": NGrams([(20, 22), (23, 25, 26)], TOY)},
-}  # options without a default, by scheme
+    "bart": {"sentence_end_ids": [25, 40]},
+}
 
 # What each option of a scheme is changed to, from its default. A new option has to be added here.
 OTHER_OPTIONS = {
@@ -113,6 +113,16 @@ def test_of_any_scheme(tmp_path, prefix, toy, scheme):
     assert (stage, what.split(":")[0]) == ("settings", "options.rate")
     for change in ({"rows": "best-fit"}, {"rows": "documents"}, {"add_special": True}, {"split": "2,1"}):
         assert first_difference(samples, SampleChoice(**{**choice, **change}).open())[0] == "rows"
+
+
+def test_of_pairs(tmp_path, prefix, toy):
+    choice = {"prefix": str(prefix), "tokenizer": toy_tokenizer(tmp_path / "t.json"), "max_seq_length": 24}
+    choice |= {"scheme": "roberta", "seed": 7, "rows": "pairs"}
+    samples = SampleChoice(**choice).open()
+    assert fingerprint(samples, WHOLE, Manner(4, 3)) == fingerprint(samples, WHOLE)
+    assert first_difference(samples, SampleChoice(**choice, short_seq_prob=0.5).open())[0] == "rows"
+    stage, _ = first_difference(samples, SampleChoice(**choice, options={"random_share": 0.4}).open())
+    assert stage in ("settings", "rows")
 
 
 def test_of_batches_with_documents(tmp_path, prefix, toy):

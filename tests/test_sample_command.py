@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from sample_files import TOY, TOY_PIECES, toy_samples, toy_tokenizer
 
-from maskgen import cli
+from maskgen import cli, sample_options
 from maskgen.mapping import cached_mapping
 from maskgen.rows import PackedDocuments
 from maskgen.sample_view import COLOURS, RESET, SampleView
 from maskgen.samples import BertSamples, T5Samples
-from maskgen.schemes import SCHEMES, NextSentenceSamples, SchemeSamples
+from maskgen.schemes import SCHEMES, SchemeSamples
+from maskgen.schemes.next_sentence import NextSentenceSamples
 from maskgen.vocab import Vocab
 
 MARK = re.compile(r"\[(?:(MASK|<extra_id_\d+>)→|(=)|(?:[^]\s→]+→))([^]]*)\]")
@@ -46,13 +47,13 @@ def own(files, kind="bert", **options):
 @pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "pmi"])
 def test_other_schemes(files, capsys, scheme):
     flags = ["--scheme", scheme, "--num", 99, "--rows", "best-fit", "--add-special", "--masked-lm-prob", 0.3]
-    flags += ["--num-epochs", 1, *(["--option", "permute_sentences=0"] if scheme == "bart" else [])]
+    flags += ["--num-epochs", 1, *(["--option", "sentence_end_ids=[25,40]"] if scheme == "bart" else [])]
+    needed = {"sentence_end_ids": [25, 40]} if scheme == "bart" else {}
     assert sample(files, *flags, "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     vocab = Vocab.from_tokenizer(files[2])
     rows = PackedDocuments(files[0], 24, strategy="best-fit", add_special=(2, 3), pad_id=0)
-    own_options = {"permute_sentences": 0} if scheme == "bart" else {}  # these pieces end no sentences
-    samples = SchemeSamples(rows, vocab, scheme, seed=7, rate=0.3, **own_options)
+    samples = SchemeSamples(rows, vocab, scheme, seed=7, rate=0.3, **needed)
     assert len(lines) == len(samples)
     for line in lines:
         expected = {name: value.tolist() for name, value in samples[line["index"]].items()}
@@ -60,24 +61,28 @@ def test_other_schemes(files, capsys, scheme):
     assert sample(files, *flags) == 0
     out = capsys.readouterr().out
     assert out.count("\nsample ") == len(samples)
-    assert ("SENTINEL→" in out) == (scheme in ("span-corruption", "ul2"))
+    assert ("SENTINEL→" in out) == (scheme in ("ul2", "span-corruption"))
 
 
-def test_pairs_from_other_documents(files, capsys):
-    flags = ["--scheme", "nsp", "--num", 9, "--option", "scheme=electra", "--masked-lm-prob", 0.3]
+def test_pairs(files, capsys):
+    flags = ["--scheme", "electra", "--rows", "pairs", "--option", "random_share=0.9", "--num", 99]
     assert sample(files, *flags, "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    rows = cached_mapping(
-        files[0], num_epochs=1, max_seq_length=21, short_seq_prob=0.1, seed=7, min_num_sent=1
+    samples = NextSentenceSamples(
+        files[0], own(files).sample_map, Vocab.from_tokenizer(files[2]), max_seq_length=24, scheme="electra", seed=7,
+        random_share=0.9,
     )  # fmt: skip
-    vocab = Vocab.from_tokenizer(files[2])
-    samples = NextSentenceSamples(files[0], rows, vocab, max_seq_length=24, scheme="electra", seed=7, rate=0.3)
-    assert {line["is_random"] for line in lines} == {0, 1}
+    assert len(lines) == len(samples)
     for line in lines:
-        expected = {name: value.tolist() for name, value in samples[line["index"]].items()}
-        assert line == {"index": line["index"], "scheme": "nsp", **expected}
+        assert line["text"] == samples[line["index"]]["text"].tolist()
+    assert sum(line["is_random"] for line in lines) > len(lines) / 2
     assert sample(files, *flags) == 0
     assert "is_random 1" in capsys.readouterr().out
+
+
+def test_every_scheme_is_named_in_the_help():
+    for scheme in SCHEMES:
+        assert f"{scheme}," in f"{sample_options.SCHEMES},"
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
@@ -195,7 +200,9 @@ def test_pieces_of_other_tokenizers_and_of_nobodys():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "best-fit"], "--rows with the scheme bert; expected only with schemes other than bert, t5 and nsp"),
+        (["--rows", "best-fit"], "--rows with the scheme bert; expected only with schemes other than bert and t5"),
+        (["--scheme", "roberta", "--rows", "pairs", "--add-special"], "--add-special with the scheme roberta"),
+        (["--scheme", "ul2", "--rows", "pairs"], "pairs with ul2"),
         (["--add-special"], "--add-special with the scheme bert"),
         (["--scheme", "roberta", "--short-seq-prob", 0.2], "--short-seq-prob with the scheme roberta; expected only"),
         (["--scheme", "roberta", "--max-num-samples", 9], "--max-num-samples with the scheme roberta"),

@@ -104,7 +104,7 @@ def test_no_types_without_pairs():
 
     batch = filled("roberta", [[FIRST] * 8], [8])
     assert set(to_hf(batch)) == {"input_ids", "attention_mask", "labels"}
-    with pytest.raises(SampleError, match="samples of one text"):
+    with pytest.raises(SampleError, match="samples without pairs"):
         to_hf(batch, next_sentence=True)
 
 

@@ -6,6 +6,7 @@ The state is the number of consumed samples. A run that is resumed with other ra
 the next sample of the same order.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -145,7 +146,7 @@ class BatchSource:
                 "rate": "schedule" if callable(self.rate) else self.rate,
                 "samples": self.samples.describe(),
             }
-        return self._settings
+        return copy.deepcopy(self._settings)
 
     def state_dict(self) -> dict[str, Any]:
         """Where this run is, and what it is a run of: JSON, the same on every rank."""

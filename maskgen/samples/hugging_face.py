@@ -17,12 +17,12 @@ IGNORED = -100  # the label that the losses of Hugging Face skip
 def to_hf(
     batch: Mapping[str, Any], *, next_sentence: bool = False, pad_id: int | None = None
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """A sample or a batch as Hugging Face models take it: int64 arrays by keyword.
+    """A sample or a batch of BertSamples or T5Samples as Hugging Face models take it: int64 arrays by keyword.
 
-    Of encoders: input_ids, attention_mask, token_type_ids (where samples have types), labels. `next_sentence` adds
-    next_sentence_label (1 where the two parts are swapped) for BertForPreTraining; other models have no such argument.
-    Of encoders with decoders: input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, labels. A single
-    sample of T5 does not say where its padding begins: give the `pad_id` of the vocabulary with it.
+    BERT: input_ids, attention_mask, token_type_ids, labels. `next_sentence` adds next_sentence_label (1 where the two
+    parts are swapped) for BertForPreTraining; other models refuse that name. T5: input_ids, attention_mask,
+    decoder_input_ids, decoder_attention_mask, labels. A single sample of T5 does not say where its padding begins:
+    give the `pad_id` of the vocabulary with it.
     """
     if "text_dec" in batch:
         if next_sentence:
@@ -40,12 +40,13 @@ def to_hf(
             "samples[i] or samples.batch(indices)"
         )
     result = {"input_ids": _int64(batch["text"]), "attention_mask": _int64(batch["padding_mask"])}
-    if "types" in batch:  # Megatron-LM fills them with the padding id, which may be no type at all.
+    if "types" in batch:
+        # Megatron-LM fills types with the padding id, which may be no type at all.
         result["token_type_ids"] = np.where(_int64(batch["padding_mask"]) != 0, _int64(batch["types"]), 0)
     result["labels"] = _labels(batch)
+    if next_sentence and "is_random" not in batch:
+        raise SampleError("next_sentence for samples without pairs; expected samples with is_random; leave it out")
     if next_sentence:
-        if "is_random" not in batch:
-            raise SampleError("next_sentence for samples of one text; expected those of bert; leave it out")
         result["next_sentence_label"] = _int64(batch["is_random"])
     return result
 

@@ -1,7 +1,8 @@
 """From choices to samples: dataset, vocabulary and rows, opened and fitted together; what every command starts with.
 
-SampleChoice (plain values) --open--> dataset, Vocab, rows of a mapping --> those of bert, t5 and nsp
+SampleChoice (plain values) --open--> dataset, Vocab, rows of a mapping --> BertSamples | T5Samples
                                       dataset, Vocab, rows of documents --> SchemeSamples, of any scheme of the registry
+                                      dataset, Vocab, rows of a mapping --> NextSentenceSamples, of encoders' schemes
 
 The options of a scheme are those of its constructor: names, types and defaults are read off its signature, so that a
 new scheme needs no new flags.
@@ -13,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy.typing as npt
+
 from maskgen.mapping import cached_mapping, part_documents
 from maskgen.rows import Chunks, Documents, PackedDocuments, RowSource
 from maskgen.samples.base import Samples
@@ -20,7 +23,8 @@ from maskgen.samples.bert import BertSamples
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
 from maskgen.samples.t5 import T5Samples
-from maskgen.schemes import SCHEMES, NextSentenceSamples, SchemeSamples
+from maskgen.schemes import SCHEMES, SchemeSamples
+from maskgen.schemes.next_sentence import NextSentenceSamples
 from maskgen.vocab import Vocab
 from preprocess import IndexedDataset
 
@@ -28,8 +32,8 @@ ORDINARY = "ordinary"  # as replacement_ids: those of the vocabulary that are no
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 NOT_OPTIONS = ("max_seq_length", "seed", "engine")  # they have places of their own in a SampleChoice
 MEGATRON: Mapping[str, Callable[..., Samples]] = {"bert": BertSamples, "t5": T5Samples}
-MAPPED: Mapping[str, Callable[..., Any]] = {**MEGATRON, "nsp": NextSentenceSamples}  # schemes of sentence mappings
 ROW_KINDS = ("chunks", "best-fit", "sequential", "documents")
+PAIRS = "pairs"
 SHORT_SEQ_PROB = 0.1
 AnySamples = Samples | SchemeSamples
 
@@ -38,8 +42,8 @@ AnySamples = Samples | SchemeSamples
 class SampleChoice:
     """Which samples: everything that a command line says about them. `options` are the scheme's own.
 
-    `max_num_samples` and `short_seq_prob` are of the mappings that bert, t5 and nsp have; `rows` (one of ROW_KINDS) and
-    `add_special` are of all other schemes.
+    `max_num_samples` and `short_seq_prob` are of mappings, which bert, t5 and pairs have; `rows` (one of ROW_KINDS, or
+    "pairs": Google's next-sentence prediction) and `add_special` are of all other schemes.
     """
 
     prefix: str
@@ -62,28 +66,34 @@ class SampleChoice:
 
     def open(self) -> AnySamples:
         """The samples; their mapping is built first where nobody has done that."""
-        known = scheme_options(self.scheme)
+        known = scheme_options(self.scheme, self.rows)
         for name in self.options:
             _must_be_known(self.scheme, name, known)
         dataset = IndexedDataset(self.prefix)
         vocab = Vocab.from_tokenizer(self.tokenizer, roles=self.roles, sentinel_ids=self.sentinel_ids)
-        return self._open_mapped(dataset, vocab) if self.scheme in MAPPED else self._open_other(dataset, vocab)
+        if self.scheme in MEGATRON:
+            return self._open_megatron(dataset, vocab)
+        return self._open_pairs(dataset, vocab) if self.rows == PAIRS else self._open_other(dataset, vocab)
 
     @property
     def _part(self) -> str | None:
         return self.part or (None if self.split is None else "train")
 
-    def _refuse(self, **given: object) -> None:
+    def _refuse(self, expected: str, **given: object) -> None:
         for flag, value in given.items():
             if value:
-                others = "schemes other than bert, t5 and nsp" if self.scheme in MAPPED else "bert, t5 and nsp"
-                raise SampleError(
-                    f"--{flag.replace('_', '-')} with the scheme {self.scheme}; expected only with {others}; leave it "
-                    "out"
-                )
+                name = f"--{flag.replace('_', '-')}"
+                raise SampleError(f"{name} with the scheme {self.scheme}; expected only with {expected}; leave it out")
+
+    def _open_pairs(self, dataset: IndexedDataset, vocab: Vocab) -> SchemeSamples:
+        self._refuse("rows other than pairs, which have them", add_special=self.add_special)
+        rows = self._mapping(dataset, pairs=True)
+        fixed: dict[str, Any] = {"max_seq_length": self.max_seq_length, "scheme": self.scheme, "seed": self.seed}
+        return NextSentenceSamples(dataset, rows, vocab, **fixed, **self.options)
 
     def _open_other(self, dataset: IndexedDataset, vocab: Vocab) -> SchemeSamples:
-        self._refuse(max_num_samples=self.max_num_samples, short_seq_prob=self.short_seq_prob)
+        given = {"max_num_samples": self.max_num_samples, "short_seq_prob": self.short_seq_prob}
+        self._refuse("bert, t5 and --rows pairs", **given)
         rows = self._rows(dataset, vocab)
         if not len(rows):
             where = "" if self.split is None else f", part {self._part} of the split {self.split}"
@@ -111,14 +121,11 @@ class SampleChoice:
         if kind == "documents":
             return Documents(dataset, width, **common)
         if kind not in ROW_KINDS:
-            raise SampleError(f"--rows {kind}; expected one of {', '.join(ROW_KINDS)}; correct its name")
+            raise SampleError(f"--rows {kind}; expected {', '.join(ROW_KINDS)} or {PAIRS}; correct its name")
         return PackedDocuments(dataset, width, strategy=kind, **common)
 
-    def _open_mapped(self, dataset: IndexedDataset, vocab: Vocab) -> AnySamples:
-        self._refuse(rows=self.rows, add_special=self.add_special)
-        options = dict(self.options)
-        pairs = self.scheme == "bert" and bool(options.get("binary_head", True))
-        specials = 3 if pairs or self.scheme == "nsp" else 2
+    def _mapping(self, dataset: IndexedDataset, pairs: bool) -> npt.NDArray[Any]:
+        specials = 3 if pairs else 2
         integer(self.max_seq_length, "--max-seq-length", specials + 2)  # the shortest target is of 2 tokens
         rows = cached_mapping(
             dataset,
@@ -139,23 +146,27 @@ class SampleChoice:
                 f"{dataset.prefix}{where}: no document with {2 if pairs else 1} sentences or more, and none too long; "
                 f"expected at least one; {remedy}"
             )
+        return rows
+
+    def _open_megatron(self, dataset: IndexedDataset, vocab: Vocab) -> Samples:
+        self._refuse("schemes other than bert and t5", rows=self.rows, add_special=self.add_special)
+        options = dict(self.options)
+        rows = self._mapping(dataset, pairs=self.scheme == "bert" and bool(options.get("binary_head", True)))
         if self.scheme == "t5":
             options.setdefault("max_seq_length_dec", self.max_seq_length)
         if options.get("replacement_ids") == ORDINARY:
             options["replacement_ids"] = vocab.ordinary_ids
-        fixed = {"max_seq_length": self.max_seq_length, "seed": self.seed}
-        if self.scheme in MEGATRON:
-            return MEGATRON[self.scheme](dataset, rows, vocab, engine=self.engine, **fixed, **options)
-        return NextSentenceSamples(dataset, rows, vocab, **{**fixed, **options})
+        fixed = {"max_seq_length": self.max_seq_length, "seed": self.seed, "engine": self.engine}
+        return MEGATRON[self.scheme](dataset, rows, vocab, **fixed, **options)
 
 
-def scheme_options(scheme: str) -> dict[str, Any]:
+def scheme_options(scheme: str, rows: str | None = None) -> dict[str, Any]:
     """The options of a scheme and their defaults (``inspect.Parameter.empty`` where there is none)."""
-    kinds: Mapping[str, Callable[..., Any]] = {**MAPPED, **SCHEMES}
+    kinds: Mapping[str, Callable[..., Any]] = {**MEGATRON, **SCHEMES}
     if scheme not in kinds:
         raise SampleError(f"--scheme {scheme}; expected one of {', '.join(kinds)}; correct its name")
     parameters = inspect.signature(kinds[scheme]).parameters.values()
-    extra = {} if scheme in MAPPED else {"documents": False}
+    extra = {} if scheme in MEGATRON else {"random_share": 0.5} if rows == PAIRS else {"documents": False}
     return extra | {
         each.name: each.default
         for each in parameters
@@ -163,7 +174,7 @@ def scheme_options(scheme: str) -> dict[str, Any]:
     }
 
 
-def parse_option(scheme: str, text: str) -> tuple[str, Any]:
+def parse_option(scheme: str, text: str, rows: str | None = None) -> tuple[str, Any]:
     """Name and value of ``NAME=VALUE``, of the type that the scheme's default has.
 
     >>> parse_option("bert", "max-ngrams=5"), parse_option("t5", "geometric_dist=no")
@@ -173,7 +184,7 @@ def parse_option(scheme: str, text: str) -> tuple[str, Any]:
     name = name.strip().replace("-", "_")
     if not (equals and name and value):
         raise SampleError(f"--option {text}; expected NAME=VALUE, such as max_ngrams=1; correct it")
-    known = scheme_options(scheme)
+    known = scheme_options(scheme, rows)
     _must_be_known(scheme, name, known)
     return name, _value(name, value, known[name])
 

@@ -25,7 +25,7 @@ class NextSentenceSamples(SchemeSamples):
     sentences up to a pivot. A random B starts at a sentence of another document, both drawn evenly, and goes on until
     A and B have the row's target, or to the document's end; rows of one sentence always get one. Pairs longer than
     max_seq_length less 3 lose tokens of the longer part, at its front or its end. The masks are those of `scheme`
-    (encoders' schemes only), which also has `rate` and the `options`. BertSamples has sentence-order prediction.
+    (encoders' schemes only), which also has the `options`. BertSamples has sentence-order prediction.
     """
 
     def __init__(
@@ -38,13 +38,10 @@ class NextSentenceSamples(SchemeSamples):
         scheme: str = "roberta",
         seed: int = 1234,
         random_share: float = 0.5,
-        rate: float | None = None,
         **options: Any,
     ) -> None:
         share = checked_share(random_share, "random_share")
         self.pairs = PairRows(dataset, sample_map, vocab, max_seq_length, share)
-        if rate is not None:
-            options["rate"] = rate
         super().__init__(self.pairs, vocab, scheme, seed=seed, **options)
         if not any(field.name == "text" for field in self.fields):
             raise SampleError(f"pairs with {scheme}, which moves tokens; expected a scheme that leaves them in place")
