@@ -47,6 +47,17 @@ def assert_stacked(batch, samples, indices):
         assert batch["lengths_dec"].tolist() == masked.sum(1).tolist()
 
 
+def next_double(samples):
+    """What the generator of sample 0, which has just been made, would draw next."""
+    if samples.engine == "reference":
+        return samples._generator().random_sample()
+    _, builder = samples.last_builder
+    build = builder.t5_batch if isinstance(samples, T5Samples) else builder.bert_batch
+    rows, seeds = samples.sample_map[:1].astype(np.int64), samples.seeds(np.array([0]))
+    arguments = {**samples.token_arrays(), "rows": rows, "seeds": seeds, "out": samples.allocate(1), "threads": 1}
+    return build(**arguments, next_doubles=True)[2][0]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["samples.jsonl.gz", "samples_edge.jsonl.gz"])
 def test_golden_samples(tmp_path, name, engine):
@@ -56,7 +67,7 @@ def test_golden_samples(tmp_path, name, engine):
         samples = golden_samples(tmp_path / str(number), row, engine=engine)
         found = samples[0]
         assert_equal_samples(found, row["output"])
-        assert samples._generator().random_sample() == row["next_double"]
+        assert next_double(samples) == row["next_double"]
         for value in found.values():
             assert value.dtype == np.int64
         assert_stacked(samples.batch([0, 0]), samples, [0, 0])
@@ -119,8 +130,31 @@ def test_engines_agree_on_every_option(tmp_path, kind, options):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_keys_and_types(tmp_path, kind):
-    samples = make(tmp_path / "toy", kind)
+def test_one_sample_needs_no_twin(tmp_path, monkeypatch, kind):
+    samples, other = (make(tmp_path / engine, kind, engine=engine, masked_lm_prob=0.3) for engine in ENGINES)
+    expected = [samples.sample(index, epoch=index % 3, rate=0.2 + index / 100) for index in range(30)]
+    monkeypatch.setattr(type(other), "_assemble", None)
+    for index, sample in enumerate(expected):
+        found = other.sample(index, epoch=index % 3, rate=0.2 + index / 100)
+        assert_equal_samples(found, sample)
+        assert list(found) == list(sample)
+        assert {name: (type(value), value.shape) for name, value in found.items()} == {
+            name: (type(value), value.shape) for name, value in sample.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_index_may_be_any_integer(tmp_path, engine):
+    samples = make(tmp_path / "toy", "bert", engine=engine)
+    many = type(samples)(samples.dataset, np.tile(samples.sample_map, (10, 1)), TOY, max_seq_length=29, engine=engine)
+    assert_equal_samples(many.sample(np.uint8(7)), many[7])  # 300, the number of samples, is no uint8
+    with pytest.raises(TypeError):
+        many.sample(7.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_keys_and_types(tmp_path, kind, engine):
+    samples = make(tmp_path / "toy", kind, engine=engine)
     sample = samples[0]
     assert set(sample) == (T5_KEYS if kind == "t5" else BERT_KEYS)
     for name, value in sample.items():

@@ -29,7 +29,9 @@ class Field:
 
     def shape(self, size: int) -> tuple[int, ...]:
         """The shape in a batch of `size` samples."""
-        return {"row": (size, self.width), "number": (size,), "packed": (size * self.width,)}[self.kind]
+        if self.kind == "row":
+            return size, self.width
+        return (size if self.kind == "number" else size * self.width,)
 
     def check_type(self, dtype: np.dtype[Any], size: int) -> None:
         """Raise unless each value that can occur fits into `dtype`."""

@@ -43,6 +43,7 @@ class Samples(ABC):
     """Samples by index: ``samples[i]``, ``samples[i:j]``, ``samples.batch(indices)``. See BertSamples and T5Samples."""
 
     fields: tuple[Field, ...]
+    keys: tuple[str, ...]  # those of the fields that a single sample has
     binary_head = False
     last_builder: tuple[MaskingSettings, _native.SampleBuilder] | None = None
 
@@ -86,7 +87,7 @@ class Samples(ABC):
 
     @abstractmethod
     def _assemble(self, index: int, drawing: Drawing) -> tuple[Sample, int]:
-        """The sample at `index` (checked, from 0), and how many entries of its text are in use."""
+        """The twin: the sample at `index` (checked, from 0), and how many entries of its text are in use."""
 
     @abstractmethod
     def _native_batch(self) -> Callable[[Any, Ids, Batch, int, Drawing], int]:
@@ -106,16 +107,28 @@ class Samples(ABC):
         """One sample, a dict of int64 arrays and numbers; or the list of them that a slice names."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        return self.sample(operator.index(index))
+        return self.sample(index)
 
     def sample(self, index: int, *, epoch: int = 0, rate: float | None = None) -> Sample:
         """One sample, with the masks of an epoch, and another share of masked tokens than `masked_lm_prob`."""
+        index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         before = lost_page_count()
-        sample, _ = self._assemble(index % len(self), self._drawing(epoch, rate))
+        drawing = self._drawing(epoch, rate)
+        make = self._twin_sample if self.engine == "reference" else self._native_sample
+        sample = make(index % len(self), drawing)
         self._check_pages(before)
         return sample
+
+    def _twin_sample(self, index: int, drawing: Drawing) -> Sample:
+        return self._assemble(index, drawing)[0]
+
+    def _native_sample(self, index: int, drawing: Drawing) -> Sample:
+        """A batch of one: a tenth of the time that the twin takes."""
+        out: Batch = {field.name: np.empty(field.shape(1), np.int64) for field in self.fields}
+        self._native_batch()(self, np.array([index]), out, 1, drawing)
+        return {name: out[name][0] for name in self.keys}
 
     def batch(
         self,
@@ -214,7 +227,7 @@ class Samples(ABC):
             masking.geometric_dist,
             masking.masking_style,
             word_starts=self.vocab.word_starts,
-            engine=self.engine,
+            engine="reference",
         )
 
     def seeds(self, indices: Ids, epoch: int = 0) -> npt.NDArray[np.uint32]:

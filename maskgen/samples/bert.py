@@ -34,6 +34,8 @@ class BertSamples(Samples):
     too; ``vocab.ordinary_ids`` leaves those out.
     """
 
+    keys = ("text", "types", "labels", "is_random", "loss_mask", "padding_mask", "truncated")
+
     def __init__(
         self,
         dataset: IndexedDataset,

@@ -29,6 +29,8 @@ class T5Samples(Samples):
     on with a new sentinel; Megatron-LM loses that id.
     """
 
+    keys = ("text_enc", "text_dec", "labels", "loss_mask", "truncated")
+
     def __init__(
         self,
         dataset: IndexedDataset,
