@@ -4,7 +4,7 @@ Data flow: the arguments are checked; each token gets the answer to "does its pi
 the caller's generator. The two engines consume the same draws, so they may be mixed on one generator.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from maskgen.masking.generators import bit_generator_of
 from maskgen.masking.settings import MaskingSettings, budget_of
-from maskgen.word_starts import starts_word
+from maskgen.word_starts import starts_by_table, starts_word, unknown_token
 
 
 class MaskedSpan(NamedTuple):
@@ -129,16 +129,5 @@ def _starts(
             return bytes([starts(pieces[token]) for token in tokens])
         except (KeyError, IndexError):
             known = pieces if isinstance(pieces, Mapping) else range(len(pieces))
-            raise _unknown_token(tokens, known, len(pieces)) from None
-    table = np.asarray(word_starts, np.bool_)
-    if tokens and not 0 <= min(tokens) <= max(tokens) < len(table):
-        raise _unknown_token(tokens, range(len(table)), len(table))
-    return table[tokens].tobytes()
-
-
-def _unknown_token(tokens: list[int], known: Container[int], size: int) -> ValueError:
-    where, token = next((where, token) for where, token in enumerate(tokens) if token not in known)
-    return ValueError(
-        f"token {token} at position {where} is not in the vocabulary of {size} ids; "
-        "expected tokens and vocabulary of the same tokenizer"
-    )
+            raise unknown_token(tokens, known, len(pieces)) from None
+    return starts_by_table(tokens, np.asarray(word_starts, np.bool_))

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen import _native
-from maskgen.masking import MaskedLmPredictions, create_masked_lm_predictions
+from maskgen.masking import MaskedLmPredictions
+from maskgen.masking.reference import predict_row
 from maskgen.masking.settings import MaskingSettings
 from maskgen.samples.arrays import Batch, Field, allocate, check_out
 from maskgen.samples.checks import checked_indices, checked_replacements, integer
@@ -210,25 +211,8 @@ class Samples(ABC):
     def _masked(
         self, tokens: Ids, target: int, rng: np.random.RandomState, masking: MaskingSettings
     ) -> MaskedLmPredictions:
-        return create_masked_lm_predictions(
-            tokens,
-            self.replacement_ids,
-            self.vocab.pieces,
-            masking.masked_lm_prob,
-            masking.cls_id,
-            masking.sep_id,
-            masking.mask_id,
-            masking.masked_lm_prob * target,
-            rng,
-            masking.max_ngrams,
-            masking.do_whole_word_mask,
-            masking.favor_longer_ngram,
-            masking.do_permutation,
-            masking.geometric_dist,
-            masking.masking_style,
-            word_starts=self.vocab.word_starts,
-            engine="reference",
-        )
+        cap = masking.masked_lm_prob * target
+        return predict_row(tokens, self.vocab.word_starts, masking, cap, self.replacement_ids, rng)
 
     def seeds(self, indices: Ids, epoch: int = 0) -> npt.NDArray[np.uint32]:
         """The seed of each sample: (seed + index) mod 2^32, where indices go on from epoch to epoch."""

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen import _native
-from maskgen.masking import create_masked_lm_predictions
+from maskgen.masking import MaskedLmPredictions
 from maskgen.masking.native import native_settings
+from maskgen.masking.reference import predict_row
 from maskgen.masking.settings import MaskingSettings
 from maskgen.samples.arrays import Batch, Field, allocate, check_out
 from maskgen.samples.checks import checked_replacements, integer
@@ -161,27 +162,9 @@ class RowMasker:
             masked = end
         return masked
 
-    def _mask(self, tokens: npt.NDArray[Any], rng: np.random.RandomState) -> Any:
-        masking = self.masking
-        return create_masked_lm_predictions(
-            tokens,
-            self.replacement_ids,
-            self.vocab.pieces,
-            masking.masked_lm_prob,
-            masking.cls_id,
-            masking.sep_id,
-            masking.mask_id,
-            self._cap(len(tokens)),
-            rng,
-            masking.max_ngrams,
-            masking.do_whole_word_mask,
-            masking.favor_longer_ngram,
-            masking.do_permutation,
-            masking.geometric_dist,
-            masking.masking_style,
-            word_starts=self.vocab.word_starts,
-            engine="reference",
-        )
+    def _mask(self, tokens: npt.NDArray[Any], rng: np.random.RandomState) -> MaskedLmPredictions:
+        cap = self._cap(len(tokens))
+        return predict_row(tokens, self.vocab.word_starts, self.masking, cap, self.replacement_ids, rng)
 
     def _cap(self, length: int) -> float:
         return float(length) if self.max_predictions is None else float(self.max_predictions)
