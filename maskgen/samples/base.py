@@ -108,7 +108,7 @@ class Samples(ABC):
         """One sample, a dict of int64 arrays and numbers; or the list of them that a slice names."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        return self.sample(index)
+        return self.sample(operator.index(index))
 
     def sample(self, index: int, *, epoch: int = 0, rate: float | None = None) -> Sample:
         """One sample, with the masks of an epoch, and another share of masked tokens than `masked_lm_prob`."""
