@@ -142,6 +142,16 @@ def test_one_sample_needs_no_twin(tmp_path, monkeypatch, kind):
             name: (type(value), value.shape) for name, value in sample.items()}  # fmt: skip
 
 
+def test_a_rate_in_32_bits_is_one_rate(tmp_path):
+    """0.3 in 32 bits times 30 is 9.0 there, and 9.00000036 in 64: one token more or less."""
+    expected, found = (make(tmp_path / each, "bert", masked_lm_prob=np.float32(0.3), engine=each) for each in ENGINES)
+    assert type(found.masking.masked_lm_prob) is float
+    for index in range(30):
+        assert_equal_samples(found[index], expected[index])
+    same = make(tmp_path / "same", "bert").sample(3, rate=np.float32(0.3))
+    assert_equal_samples(same, expected[3])
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_index_may_be_any_integer(tmp_path, engine):
     samples = make(tmp_path / "toy", "bert", engine=engine)
@@ -430,7 +440,8 @@ def test_rows_that_change_after_the_check(tmp_path):
         ({"masked_lm_prob": 1.1}, r"masked_lm_prob is 1\.1"),
         ({"masked_lm_prob": -0.1}, r"masked_lm_prob is -0\.1"),
         ({"masked_lm_prob": float("nan")}, "masked_lm_prob is nan"),
-        ({"masked_lm_prob": "0.15"}, "correct it"),
+        ({"masked_lm_prob": "0.15"}, "masked_lm_prob is '0.15'; expected a share .*correct it"),
+        ({"max_ngrams": 2.5}, r"max_ngrams is 2\.5; expected an integer"),
         ({"seed": 1.5}, r"seed is 1\.5; expected an integer;"),
         ({"seed": None}, "seed is None"),
         ({"engine": "fast"}, "engine is 'fast'; expected one of native, reference"),
@@ -690,5 +701,7 @@ def test_a_rate_for_one_call(tmp_path, engine):
         )
         found = samples.batch(range(9), rate=rate)
         assert all(np.array_equal(found[name], expected[name]) for name in expected), rate
-    with pytest.raises(SampleError, match=r"rate: masked_lm_prob is 1\.5; expected a share"):
-        samples.batch([0], rate=1.5)
+    for rate in (1.5, "x", float("nan"), [0.1, 0.2], np.ones(2)):
+        for call in (lambda rate=rate: samples.batch([0], rate=rate), lambda rate=rate: samples.sample(0, rate=rate)):
+            with pytest.raises(SampleError, match=r"rate: masked_lm_prob is .*; expected a share"):
+                call()

@@ -65,15 +65,19 @@ def allocate(fields: Sequence[Field], size: int, dtypes: Mapping[str, npt.DTypeL
     return arrays
 
 
-def check_out(fields: Sequence[Field], out: Any, size: int) -> None:
-    """Raise unless `out` has exactly the arrays of a batch of `size`, each of which can be written to as it is."""
-    if not isinstance(out, Mapping) or set(out) != {field.name for field in fields}:
-        found = ", ".join(map(str, out)) if isinstance(out, Mapping) else f"a {type(out).__name__}"
+def checked_out(fields: Sequence[Field], out: Any, size: int) -> Batch:
+    """The arrays of `out`, in a dict of our own that holds them while a kernel writes.
+
+    An error unless they are exactly those of a batch of `size`, and each can be written to as it is.
+    """
+    arrays: Batch = dict(out) if isinstance(out, Mapping) else {}
+    if set(arrays) != {field.name for field in fields}:
+        found = ", ".join(map(str, arrays)) or ("nothing" if isinstance(out, Mapping) else f"a {type(out).__name__}")
         raise SampleError(
             f"out has {found}; expected {', '.join(field.name for field in fields)}; take it from allocate({size})"
         )
     for field in fields:
-        array = out[field.name]
+        array = arrays[field.name]
         if not isinstance(array, np.ndarray):
             raise SampleError(
                 f"out[{field.name!r}] is a {type(array).__name__}; expected a numpy array; of a tensor in memory of "
@@ -90,7 +94,8 @@ def check_out(fields: Sequence[Field], out: Any, size: int) -> None:
                 f"allocate({size}) returned"
             )
         field.check_type(array.dtype, size)
-    _check_apart(fields, out)
+    _check_apart(fields, arrays)
+    return arrays
 
 
 def _check_apart(fields: Sequence[Field], out: Mapping[str, npt.NDArray[Any]]) -> None:
