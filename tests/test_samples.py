@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sample_files import TOY, TOY_PIECES, VOCAB, golden_rows, golden_samples, toy_dataset, toy_samples
 
+from maskgen.mapping.npy_file import MappedRows
 from maskgen.samples import BertSamples, SampleError, T5Samples
 from maskgen.samples.t5 import closed_at_gaps
 from maskgen.vocab import Vocab, VocabError
@@ -337,7 +338,7 @@ def test_pickled_samples_are_the_same(tmp_path, kind):
     for each in (samples, mapped):
         other = pickle.loads(pickle.dumps(each))
         assert repr(other) == repr(each)
-        assert isinstance(other.sample_map, np.memmap) == (each is mapped)
+        assert isinstance(other.sample_map, MappedRows) == (each is mapped)
         for name, array in other.batch(range(30), threads=2).items():
             assert np.array_equal(array, before[name]), name
 

@@ -118,9 +118,10 @@ class Samples(ABC):
         before = lost_page_count()
         drawing = self._drawing(epoch, rate)
         make = self._twin_sample if self.engine == "reference" else self._native_sample
-        sample = make(number % len(self), drawing)
-        self._check_pages(before)
-        return sample
+        try:
+            return make(number % len(self), drawing)
+        finally:
+            self._check_pages(before)
 
     def _twin_sample(self, index: int, drawing: Drawing) -> Sample:
         return self._assemble(index, drawing)[0]
@@ -152,8 +153,10 @@ class Samples(ABC):
         out = self.allocate(len(chosen)) if out is None else checked_out(self.fields, out, len(chosen))
         before = lost_page_count()
         fill = fill_by_twin if self.engine == "reference" else self._native_batch()
-        masked = fill(self, chosen, out, threads, drawing)
-        self._check_pages(before)
+        try:
+            masked = fill(self, chosen, out, threads, drawing)
+        finally:
+            self._check_pages(before)
         packed = {field.name for field in self.fields if field.kind == "packed"}
         return {name: array[:masked] if name in packed else array for name, array in out.items()}
 
@@ -222,10 +225,12 @@ class Samples(ABC):
         return {"tokens": dataset.tokens, "pointers": pointers, "lengths": lengths}
 
     def _check_pages(self, before: int) -> None:
+        """Whatever was made of a lost page, or failed over its zeros, is the fault of the page."""
         if lost_page_count() > before:
             raise IndexedDatasetError(
                 self.dataset.prefix, "memory map", "a page that its file no longer has (zeros were read in its place)",
-                "a file that keeps its size while it is mapped", "restore the file and ask for these samples again",
+                "files (.bin, .idx, mapping) that keep their size while they are mapped",
+                "restore the file and ask for these samples again",
             )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
