@@ -13,6 +13,7 @@ import pytest
 from helpers import Index, write_dataset, write_files
 
 from maskgen import cli, mapping
+from maskgen.mapping import cache
 from maskgen.mapping.npy_file import MappedRows, header_of
 from preprocess import IndexedDataset, IndexedDatasetError, merge_datasets, verify_dataset
 
@@ -286,6 +287,22 @@ def test_mappings_hold_no_files_open(dataset):
     assert all(map(len, kept))
 
 
+def test_builders_without_locks_write_files_of_their_own(dataset, monkeypatch):
+    """Two containers may have one name and one process number, and a network folder no locks."""
+    partial = []
+    replace = os.replace
+    monkeypatch.setattr(cache.fcntl, "flock", refuse_to_lock)
+    monkeypatch.setattr(cache.os, "replace", lambda one, other: (partial.append(one), replace(one, other)))
+    for _ in range(2):
+        rows = mapping.cached_mapping(dataset, **ARGUMENTS)
+        os.unlink(rows.source.path)
+    assert len(set(partial)) == 2
+
+
+def refuse_to_lock(*_):
+    raise OSError("no locks here")
+
+
 def test_a_folder_that_cannot_be_written_to(dataset, tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "inside"):
@@ -328,6 +345,14 @@ def test_command(dataset, tmp_path, capsys):
     assert cli.main([*flags, "--split", "1,1", "--part", "valid", "--cache-dir", str(tmp_path / "cache")]) == 0
     assert "documents  10 to 20 (10)" in capsys.readouterr().out
     assert os.listdir(tmp_path / "cache")
+
+
+def test_command_says_why_there_is_no_sample(tmp_path, capsys):
+    prefix = write_dataset(tmp_path / "whole", [[[20, 21, 22, 23]]] * 3)
+    assert cli.main(["mapping", prefix, "--max-seq-length", "12", "--seed", "5"]) == 0
+    assert "no sample: each document has fewer sentences than --min-num-sent" in capsys.readouterr().out
+    assert cli.main(["mapping", prefix, "--max-seq-length", "12", "--seed", "5", "--min-num-sent", "1"]) == 0
+    assert "no sample" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
