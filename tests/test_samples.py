@@ -293,6 +293,7 @@ def test_out_of_the_wrong_make(tmp_path):
     refused(r"out\['text'\] is a list", text=[1, 2])
     refused(r"shape \(3, 29\); expected \(2, 29\)", text=np.zeros((3, 29), np.int64))
     refused("not contiguous", text=np.zeros((29, 2), np.int64).T)
+    refused("not aligned", text=np.zeros(2 * 29 * 8 + 1, np.uint8)[1:].view(np.int64).reshape(2, 29))
     refused("text as float64: expected integers", text=np.zeros((2, 29)))
     refused("text as >i8", text=np.zeros((2, 29), ">i8"))
     refused("text as bool", text=np.zeros((2, 29), bool))
@@ -315,6 +316,8 @@ def test_types_that_are_too_narrow(tmp_path):
     assert samples.allocate(2, {"masked_positions": np.int8})["masked_positions"].shape == (58,)
     with pytest.raises(SampleError, match="masked_positions as int8: its values are 0 to 144"):
         samples.allocate(5, {"masked_positions": np.int8})
+    with pytest.raises(SampleError, match="types as >i8: expected integers as this machine writes them"):
+        samples.allocate(2, {"types": ">i8"})
     with pytest.raises(SampleError, match="types as float32"):
         samples.allocate(2, {"types": np.float32})
     with pytest.raises(SampleError, match="dtypes names mask; expected"):

@@ -39,7 +39,10 @@ class Field:
         if dtype.kind == "b" and (self.least, most) == (0, 1):
             return
         if dtype.kind not in "iu" or not dtype.isnative:
-            raise SampleError(f"{self.name} as {dtype}: expected integers; pass an integer type, or leave it at int64")
+            raise SampleError(
+                f"{self.name} as {dtype}: expected integers as this machine writes them; pass such a type, "
+                "or leave it at int64"
+            )
         limits = np.iinfo(dtype)
         if self.least < limits.min or most > limits.max:
             raise SampleError(
@@ -90,8 +93,8 @@ def checked_out(fields: Sequence[Field], out: Any, size: int) -> Batch:
             )
         if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
             raise SampleError(
-                f"out[{field.name!r}] is read-only or not contiguous; expected an array to write to; pass what "
-                f"allocate({size}) returned"
+                f"out[{field.name!r}] is read-only, not contiguous or not aligned; expected an array to write to; "
+                f"pass what allocate({size}) returned"
             )
         field.check_type(array.dtype, size)
     _check_apart(fields, arrays)
