@@ -80,14 +80,14 @@ def create_masked_lm_predictions(
         bool(geometric_dist),
         masking_style,
     )
-    if masking_style == "bert" and masked_lm_prob > 0 and len(vocab_id_list) == 0:
+    if masking_style == "bert" and settings.masked_lm_prob > 0 and len(vocab_id_list) == 0:
         raise ValueError("vocab_id_list is empty; expected the ids that may replace a token")
     bit_generator_of(np_rng, "np_rng")
     permutation_rng = np_rng if permutation_rng is None else permutation_rng
     bit_generator_of(permutation_rng, "permutation_rng")
     plain = tokens.tolist() if isinstance(tokens, np.ndarray) else list(tokens)
     starts = _starts(plain, vocab_id_to_token_dict, word_starts)
-    budget = budget_of(len(plain), masked_lm_prob, max_predictions_per_seq)
+    budget = budget_of(len(plain), settings.masked_lm_prob, max_predictions_per_seq)
     predict = _engine(engine)
     return predict(plain, starts, settings, budget, vocab_id_list, np_rng, permutation_rng)
 

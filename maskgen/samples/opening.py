@@ -11,6 +11,8 @@ from maskgen.samples.t5 import T5Samples
 from maskgen.vocab import Vocab
 from preprocess import IndexedDataset
 
+LONGEST = 1 << 20
+
 
 def open_samples(flags: Any) -> Samples:
     """The samples that the flags of ``maskgen sample`` describe."""
@@ -22,7 +24,9 @@ def open_samples(flags: Any) -> Samples:
     )
     pairs = flags.scheme == "bert" and not flags.no_binary_head
     specials = 3 if pairs else 2
-    integer(flags.max_seq_length, "--max-seq-length", specials + 2)  # the shortest target is of 2 tokens
+    _check_length(flags.max_seq_length, "--max-seq-length", specials + 2)  # the shortest target is of 2 tokens
+    if flags.max_seq_length_dec is not None:
+        _check_length(flags.max_seq_length_dec, "--max-seq-length-dec", 1)
     rows = cached_mapping(
         dataset,
         num_epochs=1,
@@ -51,6 +55,13 @@ def open_samples(flags: Any) -> Samples:
         return T5Samples(dataset, rows, vocab, max_seq_length_dec=width, **options)
     replacements = vocab.ordinary_ids if flags.ordinary_replacements else None
     return BertSamples(dataset, rows, vocab, binary_head=pairs, replacement_ids=replacements, **options)
+
+
+def _check_length(length: int, flag: str, least: int) -> None:
+    """A sample is filled up to its length, so a length of billions would take the memory of the machine."""
+    integer(length, flag, least)
+    if length > LONGEST:
+        raise SampleError(f"{flag} is {length}; expected at most {LONGEST}; correct it")
 
 
 def _roles(texts: list[str]) -> dict[str, str]:
