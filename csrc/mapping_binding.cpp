@@ -39,6 +39,14 @@ Array<Value> room_for(std::uint64_t count, std::uint64_t memory_limit) {
     return Array<Value>(static_cast<py::ssize_t>(count));
 }
 
+// The same for the two arrays of a blend together.
+template <typename Index>
+std::pair<Array<Index>, Array<std::int64_t>> room_for_blend(std::uint64_t count, std::uint64_t memory_limit) {
+    constexpr std::size_t kRowBytes = sizeof(Index) + sizeof(std::int64_t);
+    if (count > memory_limit / kRowBytes) throw MemoryShortage(static_cast<double>(count), kRowBytes, memory_limit);
+    return {Array<Index>(static_cast<py::ssize_t>(count)), Array<std::int64_t>(static_cast<py::ssize_t>(count))};
+}
+
 Sentences sentences_of(const Array<std::int64_t>& documents, const Array<std::int32_t>& sizes) {
     return Sentences(loose(documents), static_cast<std::size_t>(documents.size()), loose(sizes),
                      static_cast<std::size_t>(sizes.size()));
@@ -138,8 +146,7 @@ py::array sample_index_of(const Array<Size>& sizes, const Array<Index>& document
 template <typename Index>
 py::tuple blending_of(const Array<double>& weights, std::uint64_t size, std::uint64_t memory_limit,
                       std::size_t tournament_from) {
-    auto dataset_index = room_for<Index>(size, memory_limit / 2);
-    auto sample_index = room_for<std::int64_t>(size, memory_limit / 2);
+    auto [dataset_index, sample_index] = room_for_blend<Index>(size, memory_limit);
     Index* datasets = dataset_index.mutable_data();
     std::int64_t* samples = sample_index.mutable_data();
     {
@@ -153,8 +160,7 @@ py::tuple blending_of(const Array<double>& weights, std::uint64_t size, std::uin
 template <typename Index>
 py::tuple exhaustive_blending_of(const Array<std::int64_t>& sizes, std::uint64_t total, std::uint64_t memory_limit,
                                 std::size_t tournament_from) {
-    auto dataset_index = room_for<Index>(total, memory_limit / 2);
-    auto sample_index = room_for<std::int64_t>(total, memory_limit / 2);
+    auto [dataset_index, sample_index] = room_for_blend<Index>(total, memory_limit);
     Index* datasets = dataset_index.mutable_data();
     std::int64_t* samples = sample_index.mutable_data();
     {

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.word_starts import starts_table
-from preprocess.errors import MaskgenError
+from preprocess.errors import ExplainedError
 
 Ids = npt.NDArray[np.int64]
 Table = npt.NDArray[np.bool_]
@@ -34,18 +34,11 @@ SHARED = (
 )
 
 
-class VocabError(MaskgenError, ValueError):
+class VocabError(ExplainedError):
     """A vocabulary that contradicts itself, or that lacks what is asked of it."""
 
     def __init__(self, name: str, found: str, expected: str, remedy: str) -> None:
-        super().__init__(name, found, expected, remedy)
-        self.name = name
-        self.found = found
-        self.expected = expected
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        return f"{self.name}: found {self.found}, expected {self.expected}; {self.remedy}"
+        super().__init__(name, "", found, expected, remedy)
 
 
 class Vocab:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mapping_cases import ENGINES, assert_same, call
 
 from maskgen import _native, mapping
-from maskgen.mapping.arguments import MappingError
+from maskgen.mapping.arguments import MappingError, memory_limit
 
 LIMIT = 1 << 32
 tied = st.sampled_from([0.0, 0.1, 0.2, 0.25, 1 / 3, 0.5, 1.0, np.nextafter(0.1, 1), 1e-9])
@@ -117,3 +117,14 @@ def test_parse_blend():
     ):
         with pytest.raises(MappingError, match=message):
             mapping.parse_blend(items)
+
+
+def test_more_samples_than_the_machine_has_memory_for():
+    limit = memory_limit()
+    size = limit // 10 + 1  # of 2 and 8 bytes
+    for build in (
+        lambda: mapping.build_blending_indices([1, 2], size),
+        lambda: mapping.build_exhaustive_blending_indices([1, size - 1]),
+    ):
+        with pytest.raises(MemoryError, match=rf"about {size} rows .*has {limit}: lower .* or size"):
+            build()

@@ -202,7 +202,7 @@ def test_more_rows_than_the_machine_has_memory_for():
     mappings = {"max_seq_length": 20, "short_seq_prob": 0.1, "seed": 1, "min_num_sent": 2}
     blocks = {"max_seq_length": 20, "seed": 1}
     for limits in ({"num_epochs": 2**62}, {"max_num_samples": 2**62}):
-        with pytest.raises(MemoryError, match="lower num_epochs or max_num_samples"):
+        with pytest.raises(MemoryError, match="lower num_epochs, max_num_samples or size"):
             mapping.build_mapping(documents, sizes, **mappings, **limits)
         with pytest.raises(MemoryError, match="rows takes"):
             mapping.build_blocks_mapping(documents, sizes, [1, 1], **blocks, **limits)

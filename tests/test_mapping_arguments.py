@@ -155,8 +155,8 @@ def test_other_numbers(engine):
         blocks(engine, max_num_samples=-1)
     with pytest.raises(ValueError, match="num_epochs and max_num_samples are both None; give one"):
         build(engine, num_epochs=None)
-    for extra in (-1, 2):
-        with pytest.raises(ValueError, match=f"add_extra_token_to_sequence is {extra}; a whole number from 0 to 1"):
+    for extra in (-1, 2, "x", 0.5):
+        with pytest.raises(MappingError, match=f"add_extra_token_to_sequence is {extra!r}; a whole number from 0 to 1"):
             sample_idx(engine, add_extra_token_to_sequence=extra)
     with pytest.raises(MappingError, match=f"engine is '{engine}!'; native or reference"):
         build(engine + "!")

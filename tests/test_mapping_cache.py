@@ -13,7 +13,8 @@ import pytest
 from helpers import Index, write_dataset, write_files
 
 from maskgen import cli, mapping
-from maskgen.mapping.npy_file import header_of
+from maskgen.mapping import cache
+from maskgen.mapping.npy_file import MappedRows, header_of
 from preprocess import IndexedDataset, IndexedDatasetError, merge_datasets, verify_dataset
 
 ARGUMENTS = {"num_epochs": 2, "max_seq_length": 12, "short_seq_prob": 0.1, "seed": 5, "min_num_sent": 2}
@@ -37,7 +38,9 @@ def test_rows_are_those_of_build_mapping_and_mapped(cached):
     expected = mapping.build_mapping(dataset.document_indices, dataset.sequence_lengths, **ARGUMENTS)
     inode = os.stat(path).st_ino
     rows = mapping.cached_mapping(dataset, **ARGUMENTS)
-    assert isinstance(rows, np.memmap)
+    assert isinstance(rows, MappedRows)
+    assert rows.source.path == os.path.abspath(path)
+    assert rows[1:].source is None
     assert not rows.flags.writeable
     assert rows.dtype == expected.dtype
     assert np.array_equal(rows, expected)
@@ -227,6 +230,79 @@ def test_an_empty_mapping_is_kept_too(tmp_path):
         assert not rows.flags.writeable
 
 
+CUT = """
+import os, pickle, sys, threading
+import numpy as np
+from maskgen.mapping.npy_file import map_rows
+from maskgen.samples import BertSamples
+from maskgen.vocab import Vocab
+from preprocess import IndexedDataset, IndexedDatasetError
+
+prefix, path, where = sys.argv[1:]
+vocab = Vocab([f"w{i}" for i in range(9)], cls_id=0, sep_id=1, mask_id=2, pad_id=3, word_starts=[True] * 9)
+samples = BertSamples(IndexedDataset(prefix), map_rows(path, 3, (np.dtype(np.uint32),)), vocab, max_seq_length=20)
+if where == "pickled":
+    samples = pickle.loads(pickle.dumps(samples))
+samples[-1], samples.batch([-1])
+with open(path, "r+b") as file:
+    file.truncate(4096)
+
+def read(access):
+    try:
+        access()
+    except IndexedDatasetError as error:
+        assert "a page that its file no longer has" in str(error), error
+        print("refused")
+
+accesses = [lambda: samples[-1], lambda: samples.batch([0, -1]), lambda: samples[-1]]
+if where == "thread":
+    thread = threading.Thread(target=read, args=accesses[:1])
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.01)
+        raise SystemExit("the main thread did not learn of it")
+    except IndexedDatasetError:
+        thread.join()
+else:
+    for access in accesses:
+        read(access)
+"""
+
+
+@pytest.mark.parametrize("where", ["main", "pickled", "thread"])
+def test_a_mapping_cut_while_it_is_mapped(dataset, tmp_path, where):
+    rows = mapping.build_mapping(dataset.document_indices, dataset.sequence_lengths, **ARGUMENTS)
+    path = tmp_path / "long.npy"
+    np.save(path, np.repeat(rows, 3000, axis=0))
+    command = [sys.executable, "-c", CUT, dataset.prefix, str(path), where]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.split()) == (0, ["refused"] * (1 if where == "thread" else 3)), done.stderr
+
+
+def test_mappings_hold_no_files_open(dataset):
+    open_before = len(os.listdir("/dev/fd"))
+    kept = [mapping.cached_mapping(dataset, **{**ARGUMENTS, "seed": seed}) for seed in range(20)]
+    assert len(os.listdir("/dev/fd")) == open_before
+    assert all(map(len, kept))
+
+
+def test_builders_without_locks_write_files_of_their_own(dataset, monkeypatch):
+    """Two containers may have one name and one process number, and a network folder no locks."""
+    partial = []
+    replace = os.replace
+    monkeypatch.setattr(cache.fcntl, "flock", refuse_to_lock)
+    monkeypatch.setattr(cache.os, "replace", lambda one, other: (partial.append(one), replace(one, other)))
+    for _ in range(2):
+        rows = mapping.cached_mapping(dataset, **ARGUMENTS)
+        os.unlink(rows.source.path)
+    assert len(set(partial)) == 2
+
+
+def refuse_to_lock(*_):
+    raise OSError("no locks here")
+
+
 def test_a_folder_that_cannot_be_written_to(dataset, tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "inside"):
@@ -269,6 +345,14 @@ def test_command(dataset, tmp_path, capsys):
     assert cli.main([*flags, "--split", "1,1", "--part", "valid", "--cache-dir", str(tmp_path / "cache")]) == 0
     assert "documents  10 to 20 (10)" in capsys.readouterr().out
     assert os.listdir(tmp_path / "cache")
+
+
+def test_command_says_why_there_is_no_sample(tmp_path, capsys):
+    prefix = write_dataset(tmp_path / "whole", [[[20, 21, 22, 23]]] * 3)
+    assert cli.main(["mapping", prefix, "--max-seq-length", "12", "--seed", "5"]) == 0
+    assert "no sample: each document has fewer sentences than --min-num-sent" in capsys.readouterr().out
+    assert cli.main(["mapping", prefix, "--max-seq-length", "12", "--seed", "5", "--min-num-sent", "1"]) == 0
+    assert "no sample" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

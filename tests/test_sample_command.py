@@ -224,6 +224,8 @@ def test_pieces_of_other_tokenizers_and_of_nobodys():
         (["--split", "1,2", "--part", "test"], "part test of the split 1,2: no document with 2 sentences"),
         (["--part", "test"], "split is None and part 'test'"),
         (["--max-seq-length", 4], "--max-seq-length is 4; expected an integer from 5"),
+        (["--max-seq-length", 2_000_000_000], "--max-seq-length is 2000000000; expected at most 1048576"),
+        (["--scheme", "t5", "--max-seq-length-dec", 2_000_000_000], "--max-seq-length-dec is 2000000000; expected"),
         (["--masked-lm-prob", 2], "masked_lm_prob is 2.0"),
         (["--seed", -1], "seed is -1"),
         (["--index", 0, 99999], "sample 99999; expected 0 to"),

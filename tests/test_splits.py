@@ -28,6 +28,13 @@ def test_bounds_round_the_cumulative_fractions():
     assert split_bounds("1,1,1", 0) == [0, 0, 0, 0]
 
 
+def test_bounds_of_numbers():
+    assert split_bounds([3, 1], 8) == split_bounds("3,1", 8) == [0, 6, 8, 8]
+    for split in ([2.0, -1], [float("nan")], [0, 0], [], ["x"], [1, 1, 1, 1], None):
+        with pytest.raises(MappingError, match=r"split is .*as in 969,30,1"):
+            split_bounds(split, 10)
+
+
 def test_bounds_of_2022_round_each_part():
     assert split_bounds("969,30,1", 1000, scheme="2022") == [0, 969, 999, 1000]
     assert split_bounds("1,1,1", 100, scheme="2022") == [0, 34, 67, 100]

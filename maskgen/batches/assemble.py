@@ -12,7 +12,7 @@ import numpy.typing as npt
 from maskgen.batches.blend import SamplesLike
 from maskgen.batches.errors import BatchError
 from maskgen.batches.order import Draws
-from maskgen.samples.arrays import Batch, Field, check_out
+from maskgen.samples.arrays import Batch, Field, checked_out
 
 Ids = npt.NDArray[np.int64]
 
@@ -40,7 +40,7 @@ class Assembler:
             return samples.batch(draws.indices, out=out, threads=threads, epoch=epoch, rate=rate)
         if not groups:
             return self.samples[0].batch([], out=out, threads=threads, rate=rate)
-        check_out(self.fields, out, len(draws))
+        out = checked_out(self.fields, out, len(draws))
         scratch = self._arrays(max(map(len, groups)), out)
         packed: dict[str, list[npt.NDArray[Any]]] = {field.name: [] for field in self.fields if field.kind == "packed"}
         sources: list[Ids] = []  # the row of each packed entry

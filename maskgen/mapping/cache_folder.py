@@ -44,7 +44,8 @@ def lock_folder(folder: str) -> Iterator[None]:
 
 def write_array(path: str, rows: npt.NDArray[Any]) -> None:
     """Write `rows` as the .npy file at `path`, whole or not at all."""
-    partial = f"{path}.{os.uname().nodename}-{os.getpid()}.partial"
+    # A name of its own, also where containers of one name and process number share a folder without locks.
+    partial = f"{path}.{os.uname().nodename}-{os.getpid()}-{os.urandom(4).hex()}.partial"
     try:
         with open(partial, "wb") as file:
             file.write(header_of(rows.shape, rows.dtype))

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.rows.pieces import Pieces
-from maskgen.samples.arrays import Field, allocate, check_out
+from maskgen.samples.arrays import Field, allocate, checked_out
 from maskgen.samples.errors import SampleError
 
 Matrix = npt.NDArray[Any]
@@ -76,7 +76,7 @@ def arrays_of(out: object, seq_length: int, size: int, largest_id: int) -> dict[
     arrays = {"tokens": out.tokens, "lengths": out.lengths}
     if out.document_ids is not None and out.positions is not None:
         arrays |= {"document_ids": out.document_ids, "positions": out.positions}
-    check_out(fields_of(seq_length, largest_id, out.document_ids is not None), arrays, size)
+    checked_out(fields_of(seq_length, largest_id, out.document_ids is not None), arrays, size)
     for name, array in arrays.items():
         if array.dtype not in (np.int32, np.int64):
             raise SampleError(f"out.{name} is {array.dtype}; expected int32 or int64; take it from allocate({size})")

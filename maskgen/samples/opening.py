@@ -35,6 +35,7 @@ MEGATRON: Mapping[str, Callable[..., Samples]] = {"bert": BertSamples, "t5": T5S
 ROW_KINDS = ("chunks", "best-fit", "sequential", "documents")
 PAIRS = "pairs"
 SHORT_SEQ_PROB = 0.1
+LONGEST = 1 << 20
 AnySamples = Samples | SchemeSamples
 
 
@@ -69,6 +70,9 @@ class SampleChoice:
         known = scheme_options(self.scheme, self.rows)
         for name in self.options:
             _must_be_known(self.scheme, name, known)
+        _check_length(self.max_seq_length, "--max-seq-length")
+        if self.options.get("max_seq_length_dec") is not None:
+            _check_length(self.options["max_seq_length_dec"], "--max-seq-length-dec")
         dataset = IndexedDataset(self.prefix)
         vocab = Vocab.from_tokenizer(self.tokenizer, roles=self.roles, sentinel_ids=self.sentinel_ids)
         if self.scheme in MEGATRON:
@@ -158,6 +162,13 @@ class SampleChoice:
             options["replacement_ids"] = vocab.ordinary_ids
         fixed = {"max_seq_length": self.max_seq_length, "seed": self.seed, "engine": self.engine}
         return MEGATRON[self.scheme](dataset, rows, vocab, **fixed, **options)
+
+
+def _check_length(length: Any, flag: str) -> None:
+    """A sample is filled up to its length, so a length of billions would take the memory of the machine."""
+    integer(length, flag, 1)
+    if length > LONGEST:
+        raise SampleError(f"{flag} is {length}; expected at most {LONGEST}; correct it")
 
 
 def scheme_options(scheme: str, rows: str | None = None) -> dict[str, Any]:

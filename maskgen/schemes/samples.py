@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.identity import dataset_identity, vocab_digest
-from maskgen.samples.arrays import Batch, Field, allocate, check_out
+from maskgen.samples.arrays import Batch, Field, allocate, checked_out
 from maskgen.samples.checks import checked_indices, integer
 from maskgen.samples.errors import SampleError
 from maskgen.schemes.base import Scheme
@@ -103,7 +103,7 @@ class SchemeSamples:
         if out is None:
             out = self.allocate(len(chosen))
         else:
-            check_out(self.fields, out, len(chosen))
+            out = checked_out(self.fields, out, len(chosen))
         rows = self._rows(chosen, draws, threads)
         tokens: Ids = np.asarray(rows.tokens, np.int64)
         lengths: Ids = np.asarray(rows.lengths, np.int64)
