@@ -13,7 +13,7 @@ import pytest
 from helpers import Index, write_dataset, write_files
 
 from maskgen import cli, mapping
-from maskgen.mapping import cache
+from maskgen.mapping import cache_folder
 from maskgen.mapping.npy_file import MappedRows, header_of
 from preprocess import IndexedDataset, IndexedDatasetError, merge_datasets, verify_dataset
 
@@ -291,8 +291,8 @@ def test_builders_without_locks_write_files_of_their_own(dataset, monkeypatch):
     """Two containers may have one name and one process number, and a network folder no locks."""
     partial = []
     replace = os.replace
-    monkeypatch.setattr(cache.fcntl, "flock", refuse_to_lock)
-    monkeypatch.setattr(cache.os, "replace", lambda one, other: (partial.append(one), replace(one, other)))
+    monkeypatch.setattr(cache_folder.fcntl, "flock", refuse_to_lock)
+    monkeypatch.setattr(cache_folder.os, "replace", lambda one, other: (partial.append(one), replace(one, other)))
     for _ in range(2):
         rows = mapping.cached_mapping(dataset, **ARGUMENTS)
         os.unlink(rows.source.path)

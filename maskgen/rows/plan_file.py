@@ -13,7 +13,7 @@ import numpy as np
 
 from maskgen.mapping.cache import dataset_key
 from maskgen.mapping.cache_folder import cache_folder, lock_folder, write_array
-from maskgen.mapping.npy_file import CacheFileError, map_rows
+from maskgen.mapping.npy_file import CacheFileError, MappedRows, map_rows
 from maskgen.rows.packing import Plan
 from maskgen.rows.pieces import Integers
 from preprocess import IndexedDataset
@@ -39,7 +39,11 @@ def kept_plan(
                 plan = build()
                 write_array(names[0], plan.pieces)
                 write_array(names[1], plan.row_starts.reshape(-1, 1))
-    return Plan(map_rows(names[0], 2, WHOLE), map_rows(names[1], 1, WHOLE).reshape(-1))
+    starts = map_rows(names[1], 1, WHOLE)
+    flat = starts.reshape(-1)
+    if isinstance(starts, MappedRows) and isinstance(flat, MappedRows):
+        flat.source = starts.source
+    return Plan(map_rows(names[0], 2, WHOLE), flat)
 
 
 def check_plan(plan: Plan, sizes: Integers, *, room: int, specials: int, tokens: int) -> None:
@@ -70,4 +74,5 @@ def _exist(names: list[str]) -> bool:
 
 
 def _refuse(array: Any, place: str, found: str, expected: str) -> NoReturn:
-    raise CacheFileError(str(getattr(array, "filename", "a plan")), place, found, expected)
+    source = array.source if isinstance(array, MappedRows) else None
+    raise CacheFileError("a plan" if source is None else source.path, place, found, expected)

@@ -100,10 +100,7 @@ class SchemeSamples:
         chosen = checked_indices(indices, len(self))
         threads = integer(threads, "threads", 1)
         draws = Draws(self.seed, integer(epoch, "epoch", 0), chosen)
-        if out is None:
-            out = self.allocate(len(chosen))
-        else:
-            out = checked_out(self.fields, out, len(chosen))
+        out = self.allocate(len(chosen)) if out is None else checked_out(self.fields, out, len(chosen))
         rows = self._rows(chosen, draws, threads)
         tokens: Ids = np.asarray(rows.tokens, np.int64)
         lengths: Ids = np.asarray(rows.lengths, np.int64)
