@@ -7,12 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from maskgen.batches import BatchSource, Blend
     from maskgen.masking import MaskedLmPredictions, MaskedSpan, create_masked_lm_predictions
     from maskgen.samples import BertSamples, RowMasker, T5Samples, to_hf
     from maskgen.vocab import Vocab
 
 _HOMES = {
+    "BatchSource": "maskgen.batches",
     "BertSamples": "maskgen.samples",
+    "Blend": "maskgen.batches",
     "MaskedLmPredictions": "maskgen.masking",
     "MaskedSpan": "maskgen.masking",
     "RowMasker": "maskgen.samples",
@@ -23,7 +26,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchSource",
     "BertSamples",
+    "Blend",
     "MaskedLmPredictions",
     "MaskedSpan",
     "RowMasker",
