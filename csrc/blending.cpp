@@ -10,13 +10,13 @@
 
 namespace {
 
-// Measured: from here on the tournament is the faster one.
-constexpr std::size_t kManyDatasets = 128;
-
 class Scan {
 public:
     Scan(std::vector<double> weights, double)
-        : weights_(std::move(weights)), drawn_(weights_.size(), 0.0), behind_(weights_.size()), names_(weights_.size()) {
+        : weights_(std::move(weights)),
+          drawn_(weights_.size(), 0.0),
+          behind_(weights_.size()),
+          names_(weights_.size()) {
         std::iota(names_.begin(), names_.end(), std::size_t{0});
     }
 
@@ -63,12 +63,12 @@ void blend(Chooser chooser, const std::int64_t* sizes, std::size_t size, Index* 
 
 template <typename Index>
 void blend_any(std::vector<double> weights, const std::int64_t* sizes, std::size_t size, Index* dataset_index,
-               std::int64_t* sample_index) {
+               std::int64_t* sample_index, std::size_t tournament_from) {
     if (size == 0) return;
     const double steps = static_cast<double>(size);
     const double largest = *std::max_element(weights.begin(), weights.end());
     // Products so large that counting no longer changes them are not for the tournament's error bounds.
-    if (weights.size() < kManyDatasets || !(largest * steps < 4503599627370496.0)) {
+    if (weights.size() < tournament_from || !(largest * steps < 4503599627370496.0)) {
         blend(Scan(std::move(weights), steps), sizes, size, dataset_index, sample_index);
     } else {
         blend(Tournament(weights, steps), sizes, size, dataset_index, sample_index);
@@ -79,13 +79,15 @@ void blend_any(std::vector<double> weights, const std::int64_t* sizes, std::size
 
 template <typename Index>
 void build_blending_indices(const double* weights, std::size_t datasets, std::size_t size, Index* dataset_index,
-                            std::int64_t* sample_index) {
-    blend_any(std::vector<double>(weights, weights + datasets), nullptr, size, dataset_index, sample_index);
+                            std::int64_t* sample_index, std::size_t tournament_from) {
+    blend_any(std::vector<double>(weights, weights + datasets), nullptr, size, dataset_index, sample_index,
+              tournament_from);
 }
 
 template <typename Index>
 void build_exhaustive_blending_indices(const std::int64_t* sizes, std::size_t datasets, std::size_t total,
-                                       Index* dataset_index, std::int64_t* sample_index) {
+                                       Index* dataset_index, std::int64_t* sample_index,
+                                       std::size_t tournament_from) {
     std::vector<double> weights;
     std::vector<std::int64_t> wanted;
     std::vector<Index> names;  // datasets of size 0 take no part
@@ -95,15 +97,17 @@ void build_exhaustive_blending_indices(const std::int64_t* sizes, std::size_t da
         wanted.push_back(sizes[dataset]);
         names.push_back(static_cast<Index>(dataset));
     }
-    blend_any(std::move(weights), wanted.data(), total, dataset_index, sample_index);
+    blend_any(std::move(weights), wanted.data(), total, dataset_index, sample_index, tournament_from);
     for (std::size_t step = 0; step < total; ++step) {
         dataset_index[step] = names[static_cast<std::size_t>(dataset_index[step])];
     }
 }
 
-template void build_blending_indices(const double*, std::size_t, std::size_t, std::int16_t*, std::int64_t*);
-template void build_blending_indices(const double*, std::size_t, std::size_t, std::int32_t*, std::int64_t*);
+template void build_blending_indices(const double*, std::size_t, std::size_t, std::int16_t*, std::int64_t*,
+                                     std::size_t);
+template void build_blending_indices(const double*, std::size_t, std::size_t, std::int32_t*, std::int64_t*,
+                                     std::size_t);
 template void build_exhaustive_blending_indices(const std::int64_t*, std::size_t, std::size_t, std::int16_t*,
-                                                std::int64_t*);
+                                                std::int64_t*, std::size_t);
 template void build_exhaustive_blending_indices(const std::int64_t*, std::size_t, std::size_t, std::int32_t*,
-                                                std::int64_t*);
+                                                std::int64_t*, std::size_t);

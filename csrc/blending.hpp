@@ -8,12 +8,16 @@
 #include <cstddef>
 #include <cstdint>
 
+// From how many datasets on the tournament is the faster one: measured, for random weights.
+constexpr std::size_t kTournamentFrom = 400;
+
 // weights: finite and not negative. Compiled with -ffp-contract=off, like its twin: a fused multiply-add rounds once.
 template <typename Index>
 void build_blending_indices(const double* weights, std::size_t datasets, std::size_t size, Index* dataset_index,
-                            std::int64_t* sample_index);
+                            std::int64_t* sample_index, std::size_t tournament_from);
 
 // Every dataset to its end: `total` is the sum of the sizes, which are not negative.
 template <typename Index>
 void build_exhaustive_blending_indices(const std::int64_t* sizes, std::size_t datasets, std::size_t total,
-                                       Index* dataset_index, std::int64_t* sample_index);
+                                       Index* dataset_index, std::int64_t* sample_index,
+                                       std::size_t tournament_from);

@@ -58,8 +58,8 @@ void repeat(const Repetition& repetition, Rows& rows, const Epoch& epoch) {
 
 }  // namespace
 
-Sentences::Sentences(const Loose<std::int64_t>* boundaries, std::size_t boundary_count, const Loose<std::int32_t>* sizes,
-                     std::size_t size_count)
+Sentences::Sentences(const Loose<std::int64_t>* boundaries, std::size_t boundary_count,
+                     const Loose<std::int32_t>* sizes, std::size_t size_count)
     : boundaries_(boundaries), boundary_count_(boundary_count), sizes_(sizes) {
     std::int64_t before = 0;
     for (std::size_t place = 0; place < boundary_count; ++place) {
@@ -144,8 +144,8 @@ void build_mapping(const Sentences& sentences, const Repetition& repetition, con
 }
 
 template <typename Value>
-void build_blocks_mapping(const Sentences& sentences, const Loose<std::int32_t>* title_sizes, const Repetition& repetition,
-                          const BlockSettings& settings, BlockRows<Value>& rows) {
+void build_blocks_mapping(const Sentences& sentences, const Loose<std::int32_t>* title_sizes,
+                          const Repetition& repetition, const BlockSettings& settings, BlockRows<Value>& rows) {
     const std::int64_t fewest = settings.use_one_sent_blocks ? 1 : 2;
     repeat(repetition, rows, [&] {
         std::uint64_t block = 0;
@@ -178,7 +178,7 @@ void build_blocks_mapping(const Sentences& sentences, const Loose<std::int32_t>*
 
 template void build_mapping(const Sentences&, const Repetition&, const MappingSettings&, MappingRows<std::uint32_t>&);
 template void build_mapping(const Sentences&, const Repetition&, const MappingSettings&, MappingRows<std::uint64_t>&);
-template void build_blocks_mapping(const Sentences&, const Loose<std::int32_t>*, const Repetition&, const BlockSettings&,
-                                   BlockRows<std::uint32_t>&);
-template void build_blocks_mapping(const Sentences&, const Loose<std::int32_t>*, const Repetition&, const BlockSettings&,
-                                   BlockRows<std::uint64_t>&);
+template void build_blocks_mapping(const Sentences&, const Loose<std::int32_t>*, const Repetition&,
+                                   const BlockSettings&, BlockRows<std::uint32_t>&);
+template void build_blocks_mapping(const Sentences&, const Loose<std::int32_t>*, const Repetition&,
+                                   const BlockSettings&, BlockRows<std::uint64_t>&);

@@ -63,5 +63,5 @@ void build_mapping(const Sentences& sentences, const Repetition& repetition, con
 template <typename Value>
 using BlockRows = RowBuffer<Value, 4>;
 template <typename Value>
-void build_blocks_mapping(const Sentences& sentences, const Loose<std::int32_t>* title_sizes, const Repetition& repetition,
-                          const BlockSettings& settings, BlockRows<Value>& rows);
+void build_blocks_mapping(const Sentences& sentences, const Loose<std::int32_t>* title_sizes,
+                          const Repetition& repetition, const BlockSettings& settings, BlockRows<Value>& rows);

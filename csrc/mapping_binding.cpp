@@ -39,6 +39,14 @@ Array<Value> room_for(std::uint64_t count, std::uint64_t memory_limit) {
     return Array<Value>(static_cast<py::ssize_t>(count));
 }
 
+// The same for the two arrays of a blend together.
+template <typename Index>
+std::pair<Array<Index>, Array<std::int64_t>> room_for_blend(std::uint64_t count, std::uint64_t memory_limit) {
+    constexpr std::size_t kRowBytes = sizeof(Index) + sizeof(std::int64_t);
+    if (count > memory_limit / kRowBytes) throw MemoryShortage(static_cast<double>(count), kRowBytes, memory_limit);
+    return {Array<Index>(static_cast<py::ssize_t>(count)), Array<std::int64_t>(static_cast<py::ssize_t>(count))};
+}
+
 Sentences sentences_of(const Array<std::int64_t>& documents, const Array<std::int32_t>& sizes) {
     return Sentences(loose(documents), static_cast<std::size_t>(documents.size()), loose(sizes),
                      static_cast<std::size_t>(sizes.size()));
@@ -136,44 +144,47 @@ py::array sample_index_of(const Array<Size>& sizes, const Array<Index>& document
 }
 
 template <typename Index>
-py::tuple blending_of(const Array<double>& weights, std::uint64_t size, std::uint64_t memory_limit) {
-    auto dataset_index = room_for<Index>(size, memory_limit / 2);
-    auto sample_index = room_for<std::int64_t>(size, memory_limit / 2);
+py::tuple blending_of(const Array<double>& weights, std::uint64_t size, std::uint64_t memory_limit,
+                      std::size_t tournament_from) {
+    auto [dataset_index, sample_index] = room_for_blend<Index>(size, memory_limit);
     Index* datasets = dataset_index.mutable_data();
     std::int64_t* samples = sample_index.mutable_data();
     {
         const py::gil_scoped_release release;
-        build_blending_indices(weights.data(), static_cast<std::size_t>(weights.size()), size, datasets, samples);
+        build_blending_indices(weights.data(), static_cast<std::size_t>(weights.size()), size, datasets, samples,
+                               tournament_from);
     }
     return py::make_tuple(std::move(dataset_index), std::move(sample_index));
 }
 
 template <typename Index>
-py::tuple exhaustive_blending_of(const Array<std::int64_t>& sizes, std::uint64_t total, std::uint64_t memory_limit) {
-    auto dataset_index = room_for<Index>(total, memory_limit / 2);
-    auto sample_index = room_for<std::int64_t>(total, memory_limit / 2);
+py::tuple exhaustive_blending_of(const Array<std::int64_t>& sizes, std::uint64_t total, std::uint64_t memory_limit,
+                                std::size_t tournament_from) {
+    auto [dataset_index, sample_index] = room_for_blend<Index>(total, memory_limit);
     Index* datasets = dataset_index.mutable_data();
     std::int64_t* samples = sample_index.mutable_data();
     {
         const py::gil_scoped_release release;
         build_exhaustive_blending_indices(sizes.data(), static_cast<std::size_t>(sizes.size()), total, datasets,
-                                          samples);
+                                          samples, tournament_from);
     }
     return py::make_tuple(std::move(dataset_index), std::move(sample_index));
 }
 
-py::tuple any_blending(const Array<double>& weights, std::uint64_t size, std::uint64_t memory_limit, bool wide) {
+py::tuple any_blending(const Array<double>& weights, std::uint64_t size, std::uint64_t memory_limit, bool wide,
+                       std::size_t tournament_from) {
     if (weights.size() < 1) throw py::value_error("weights must not be empty");
     for (py::ssize_t i = 0; i < weights.size(); ++i) {
         if (!(weights.at(i) >= 0 && weights.at(i) <= 1.7976931348623157e308)) {
             throw py::value_error("weights[" + std::to_string(i) + "] must be finite and 0 or more");
         }
     }
-    return wide ? blending_of<std::int32_t>(weights, size, memory_limit)
-                : blending_of<std::int16_t>(weights, size, memory_limit);
+    return wide ? blending_of<std::int32_t>(weights, size, memory_limit, tournament_from)
+                : blending_of<std::int16_t>(weights, size, memory_limit, tournament_from);
 }
 
-py::tuple any_exhaustive_blending(const Array<std::int64_t>& sizes, std::uint64_t memory_limit, bool wide) {
+py::tuple any_exhaustive_blending(const Array<std::int64_t>& sizes, std::uint64_t memory_limit, bool wide,
+                                  std::size_t tournament_from) {
     std::uint64_t total = 0;
     for (py::ssize_t i = 0; i < sizes.size(); ++i) {
         const std::int64_t size = sizes.at(i);
@@ -183,8 +194,8 @@ py::tuple any_exhaustive_blending(const Array<std::int64_t>& sizes, std::uint64_
         }
         total += static_cast<std::uint64_t>(size);
     }
-    return wide ? exhaustive_blending_of<std::int32_t>(sizes, total, memory_limit)
-                : exhaustive_blending_of<std::int16_t>(sizes, total, memory_limit);
+    return wide ? exhaustive_blending_of<std::int32_t>(sizes, total, memory_limit, tournament_from)
+                : exhaustive_blending_of<std::int16_t>(sizes, total, memory_limit, tournament_from);
 }
 
 template <typename Size, typename Index>
@@ -214,9 +225,10 @@ void register_mapping(py::module_& module) {
     register_sample_index<std::int64_t, std::int32_t>(module);
     register_sample_index<std::int64_t, std::int64_t>(module);
     module.def("build_blending_indices", &any_blending, py::kw_only(), py::arg("weights").noconvert(), py::arg("size"),
-               py::arg("memory_limit"), py::arg("wide"),
+               py::arg("memory_limit"), py::arg("wide"), py::arg("tournament_from") = kTournamentFrom,
                "maskgen.mapping.build_blending_indices; `wide` gives int32 instead of int16.");
     module.def("build_exhaustive_blending_indices", &any_exhaustive_blending, py::kw_only(),
                py::arg("sizes").noconvert(), py::arg("memory_limit"), py::arg("wide"),
+               py::arg("tournament_from") = kTournamentFrom,
                "maskgen.mapping.build_exhaustive_blending_indices; `wide` gives int32 instead of int16.");
 }

@@ -17,9 +17,9 @@
 class MemoryShortage : public std::bad_alloc {
 public:
     MemoryShortage(double rows, std::size_t row_bytes, std::uint64_t limit)
-        : text_("a mapping of about " + whole(rows) + " rows takes " + whole(rows * static_cast<double>(row_bytes)) +
+        : text_("a result of about " + whole(rows) + " rows takes " + whole(rows * static_cast<double>(row_bytes)) +
                 " bytes; this machine has " + std::to_string(limit) +
-                ": lower num_epochs or max_num_samples") {}
+                ": lower num_epochs, max_num_samples or size") {}
     const char* what() const noexcept override { return text_.c_str(); }
 
 private:

@@ -12,8 +12,8 @@
 #include "rng64.hpp"
 
 // word % bound. The quotient comes from floating point, one off at most, and is put right in integers: a division of
-// doubles is pipelined and takes a few cycles where that of 64-bit integers takes up to ninety on Intel before Ice Lake.
-// (No difference on processors that divide integers quickly.)
+// doubles is pipelined and takes a few cycles where that of 64-bit integers takes up to ninety on Intel before Ice Lake
+// (on the AMD EPYC of docs/benchmarks.md it makes no difference).
 // Why one off at most: the word's eleven lost bits are less than 1/32 of a bound of 2^16, the quotient is below 2^48,
 // and three roundings of 2^-53 each move it by less than 1/8.
 inline std::uint64_t remainder_of(std::uint64_t word, std::uint64_t bound) {

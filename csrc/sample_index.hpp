@@ -15,7 +15,8 @@ struct SampleLength {
 
 // Tokens of all documents together. std::invalid_argument for one that does not exist or has a negative size.
 template <typename Size, typename Index>
-std::int64_t count_tokens(const Loose<Size>* sizes, std::size_t size_count, const Loose<Index>* documents, std::size_t count) {
+std::int64_t count_tokens(const Loose<Size>* sizes, std::size_t size_count, const Loose<Index>* documents,
+                          std::size_t count) {
     std::int64_t total = 0;
     for (std::size_t place = 0; place < count; ++place) {
         const auto document = static_cast<std::int64_t>(documents[place].value);
@@ -37,8 +38,8 @@ std::int64_t count_tokens(const Loose<Size>* sizes, std::size_t size_count, cons
 
 // Fills samples + 1 rows of (position in documents, offset in that document).
 template <typename Size, typename Index, typename Out>
-void build_sample_index(const Loose<Size>* sizes, const Loose<Index>* documents, std::size_t count, SampleLength sample,
-                        std::int64_t samples, Out* rows) {
+void build_sample_index(const Loose<Size>* sizes, const Loose<Index>* documents, std::size_t count,
+                        SampleLength sample, std::int64_t samples, Out* rows) {
     std::size_t position = 0;
     std::int64_t offset = 0;
     rows[0] = rows[1] = 0;

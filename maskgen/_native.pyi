@@ -124,8 +124,8 @@ def build_sample_idx(
     wide: bool,
 ) -> npt.NDArray[Any]: ...
 def build_blending_indices(
-    *, weights: npt.NDArray[np.float64], size: int, memory_limit: int, wide: bool
+    *, weights: npt.NDArray[np.float64], size: int, memory_limit: int, wide: bool, tournament_from: int = 400
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]: ...
 def build_exhaustive_blending_indices(
-    *, sizes: npt.NDArray[np.int64], memory_limit: int, wide: bool
+    *, sizes: npt.NDArray[np.int64], memory_limit: int, wide: bool, tournament_from: int = 400
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]: ...

@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "check datasets: sizes, index, digests, range of ids",
     "inspect": "show what is in a dataset, and decode documents",
     "mapping": "build the samples of a dataset of sentences, and describe them",
+    "sample": "show masked samples, as training sees them",
     "demo": "run everything once, end to end, on a small embedded corpus",
 }
 

@@ -1,7 +1,7 @@
 """The whole way on a corpus that comes with the package, for people who want to see it work first.
 
 Data flow: embedded text -> ``corpus.jsonl`` -> a small WordPiece vocabulary -> ``.bin/.idx``, by two worker processes
--> verified -> shown.
+-> verified -> shown; and once more with one sentence a sequence -> mapping -> masked samples, by two engines.
 Every step prints the command or call that does the same for a user's own files.
 """
 
@@ -9,13 +9,21 @@ import json
 import os
 from importlib import resources
 
-from maskgen.inspection import describe, show_document, show_origin
+import numpy as np
+
+from maskgen.inspection import Decode, describe, show_document, show_origin
+from maskgen.mapping import cached_mapping
+from maskgen.sample_view import SampleView
+from maskgen.samples import BertSamples
+from maskgen.vocab import Vocab
 from preprocess import IndexedDataset, MaskgenError, load_tokenizer, verify_dataset
 from preprocess.pipeline.options import Options, TokenizerChoice
 from preprocess.pipeline.run import Manner, tokenize
 from preprocess.tokenization.training import TrainingSettings, save_tokenizer, train_tokenizer
 
 VOCABULARY_SIZE = 1000
+MAX_SEQ_LENGTH = 64
+SEED = 1234
 
 
 def run_demo(folder: str) -> None:
@@ -53,7 +61,39 @@ def run_demo(folder: str) -> None:
     dataset = IndexedDataset(prefix)
     shown = describe(dataset) + show_document(dataset, 0, tokenizer.decode) + show_origin(dataset, 0)
     print("".join(f"   {line}" for line in shown.splitlines(keepends=True)), end="")
+
+    prefix = os.path.join(folder, "corpus_text_sentence")
+    _say(
+        "6. Sentences",
+        f"maskgen tokenize {corpus} --tokenizer {tokenizer_path} --output-prefix {output} --split-sentences",
+    )
+    options = Options(split_sentences=True)
+    summary = tokenize([corpus], TokenizerChoice(tokenizer_path), output, options, Manner(overwrite=True))
+    print("".join(f"   {line}\n" for line in summary.lines()), end="")
+
+    flags = f"--max-seq-length {MAX_SEQ_LENGTH} --seed {SEED}"
+    _say("7. Masked samples", f"maskgen sample {prefix} --tokenizer {tokenizer_path} {flags} --num 2")
+    _show_samples(prefix, tokenizer_path, tokenizer.decode)
     print(f"\nAll of it is in {folder}")
+
+
+def _show_samples(prefix: str, tokenizer_path: str, decode: Decode) -> None:
+    dataset, vocab = IndexedDataset(prefix), Vocab.from_tokenizer(tokenizer_path)
+    rows = cached_mapping(
+        dataset, num_epochs=1, max_seq_length=MAX_SEQ_LENGTH - 3, short_seq_prob=0.1, seed=SEED, min_num_sent=2
+    )
+    one, other = (
+        BertSamples(dataset, rows, vocab, max_seq_length=MAX_SEQ_LENGTH, seed=SEED, engine=engine)
+        for engine in ("native", "reference")
+    )
+    view = SampleView(vocab, decode, coloured=False)
+    print(f"   {view.legend('bert')}")
+    for index in range(2):
+        print("".join(f"   {line}\n" for line in view.show(index, one[index]).splitlines()), end="")
+    batch, twin = one.batch(range(len(one))), other.batch(range(len(one)))
+    if any(not np.array_equal(array, twin[name]) for name, array in batch.items()):
+        raise MaskgenError("the two engines gave different samples for the same seed; please report this")
+    print(f"   The same seed gave the same bits: {len(one)} samples, {len(batch)} arrays, native and reference engine.")
 
 
 def write_corpus(path: str) -> list[str]:

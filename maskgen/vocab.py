@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.word_starts import starts_table
-from preprocess.errors import MaskgenError
+from preprocess.errors import ExplainedError
 
 Ids = npt.NDArray[np.int64]
 Table = npt.NDArray[np.bool_]
@@ -34,18 +34,11 @@ SHARED = (
 )
 
 
-class VocabError(MaskgenError, ValueError):
+class VocabError(ExplainedError):
     """A vocabulary that contradicts itself, or that lacks what is asked of it."""
 
     def __init__(self, name: str, found: str, expected: str, remedy: str) -> None:
-        super().__init__(name, found, expected, remedy)
-        self.name = name
-        self.found = found
-        self.expected = expected
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        return f"{self.name}: found {self.found}, expected {self.expected}; {self.remedy}"
+        super().__init__(name, "", found, expected, remedy)
 
 
 class Vocab:
@@ -152,7 +145,8 @@ class Vocab:
                 known = ", ".join(f"{each} {id_}" for each, id_ in self._roles().items()) or "none"
                 raise VocabError(
                     self.name, f"no id for {role} (known: {known})", f"the id of the {role} token",
-                    f'pass {role}_id, or roles={{"{role}": "..."}} to from_tokenizer, or use another tokenizer',
+                    f'pass {role}_id, or roles={{"{role}": "..."}} to from_tokenizer '
+                    f"(--role {role}=...), or use another tokenizer",
                 )  # fmt: skip
 
     def ids(self, *roles: str) -> list[int]:

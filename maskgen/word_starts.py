@@ -4,7 +4,7 @@ A rule is a property of the piece's text alone. Three are known, one for each fa
 explicit table, one truth value an id.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -46,3 +46,19 @@ def starts_table(pieces: Sequence[str], rule: str = "auto") -> npt.NDArray[np.bo
     """For each id whether its piece starts a word."""
     starts = starts_word(detect_rule(pieces) if rule == "auto" else rule)
     return np.fromiter(map(starts, pieces), np.bool_, len(pieces))
+
+
+def starts_by_table(tokens: list[int], table: npt.NDArray[np.bool_]) -> bytes:
+    """For each token a byte: 1 where its piece starts a word."""
+    if tokens and not 0 <= min(tokens) <= max(tokens) < len(table):
+        raise unknown_token(tokens, range(len(table)), len(table))
+    return table[tokens].tobytes()
+
+
+def unknown_token(tokens: list[int], known: Container[int], size: int) -> ValueError:
+    """The error for the first token that is not one of the `known` ids."""
+    where, token = next((where, token) for where, token in enumerate(tokens) if token not in known)
+    return ValueError(
+        f"token {token} at position {where} is not in the vocabulary of {size} ids; "
+        "expected tokens and vocabulary of the same tokenizer"
+    )

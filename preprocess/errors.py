@@ -10,14 +10,14 @@ class MaskgenError(Exception):
     """An expected failure: bad input, an interrupted earlier run, a full disk."""
 
 
-class IndexedDatasetError(MaskgenError, ValueError):
-    """A dataset file, or data on its way into one, that is not what it has to be.
+class ExplainedError(MaskgenError, ValueError):
+    """What is not as it has to be: where, what was found, what was expected, what to do.
 
     The parts of the message stay apart as attributes, so that ``maskgen verify --json`` and tests can use them.
     """
 
     def __init__(self, path: str, place: str, found: str, expected: str, remedy: str) -> None:
-        super().__init__(path, place, found, expected, remedy)
+        # No call of the base's constructor: it would replace `args`, from which a subclass is unpickled.
         self.path = path
         self.place = place
         self.found = found
@@ -25,7 +25,12 @@ class IndexedDatasetError(MaskgenError, ValueError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.place}: found {self.found}, expected {self.expected}; {self.remedy}"
+        where = f"{self.path}: {self.place}" if self.place else self.path
+        return f"{where}: found {self.found}, expected {self.expected}; {self.remedy}"
+
+
+class IndexedDatasetError(ExplainedError):
+    """A dataset file, or data on its way into one, that is not what it has to be."""
 
 
 _REMEDIES = {

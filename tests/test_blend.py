@@ -145,6 +145,8 @@ def test_arrays_that_do_not_fit():
             source.next_batch({**out, name: out[name][:3]})
         with pytest.raises(SampleError, match="out has"):
             source.next_batch({other: array for other, array in out.items() if other != name})
+    with pytest.raises(SampleError, match="out has a list"):
+        source.next_batch([1])
     with pytest.raises(SampleError, match="index as int8"):
         source.next_batch({**out, "index": out["index"].astype(np.int8)})
     assert source.consumed == 0

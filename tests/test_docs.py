@@ -25,6 +25,7 @@ def test_python_in_readme_runs(tmp_path, monkeypatch, capsys):
     assert dataset.document_indices.tolist() == [0, 2]
     assert tokenizer.engine == "native"
     assert tokenizer.decode(names["ids"][: names["lengths"][0]]) == "the lighthouse."
+    assert names["batch"]["text"].shape == (32, 64)
 
 
 def test_python_in_masking_runs():
@@ -60,6 +61,23 @@ def test_examples_in_docstrings(tmp_path, monkeypatch):
     assert tried > 3
 
 
+def test_python_and_the_example_in_samples_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo"]) == 0
+    text = (ROOT / "docs/samples.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/samples.md", "exec"), names)
+    assert list(names["inputs"]) == ["input_ids", "attention_mask", "token_type_ids", "labels"]
+    batch, out = names["batch"], names["out"]
+    assert batch["text"] is out["text"]
+    assert batch["masked_labels"].base is out["masked_labels"]
+    capsys.readouterr()
+    (command, expected) = re.search(r"\$ maskgen (sample .*?)\n(.*?)```", text, re.DOTALL).groups()
+    assert cli.main(command.split()) == 0
+    assert capsys.readouterr().out.split() == expected.split()
+
+
 @pytest.mark.parametrize("kind", ["run", "test"])
 def test_set_up_commands_are_one_line_with_constraints(kind):
     (block,) = re.findall(rf"<!-- setup:{kind} -->\n```sh\n(.*?)```", README, re.DOTALL)
@@ -74,14 +92,16 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "CONTRIBUTING.md",
         "docs/batches.md",
         "docs/indexed-dataset.md",
+        "docs/mappings.md",
         "docs/masking.md",
+        "docs/samples.md",
         "docs/sentence-splitting.md",
         "docs/tokenizers.md",
     ],
 )
 def test_commands_and_files_that_are_named_exist(path):
     text = (ROOT / path).read_text()
-    for command in re.findall(r"\bmaskgen ([a-z][a-z-]+)", text):
+    for command in re.findall(r"(?<!from )\bmaskgen ([a-z][a-z-]+)", text):
         assert command in cli.COMMANDS, command
     for file in re.findall(r"`((?:docs|tools|preprocess|maskgen|csrc|tests)/[\w./-]*)`", text):
         assert (ROOT / file).exists(), file

@@ -1,5 +1,7 @@
 """Batches of masks on rows of the caller's tokens: the engines' equality, and what is refused."""
 
+import types
+
 import numpy as np
 import pytest
 from helpers import GOLDEN
@@ -69,12 +71,14 @@ def test_a_row_is_what_one_call_gives():
         ({"tokens": np.zeros((2, 9), int)}, r"shape \(2, 9\); expected integers in rows of at most max_seq_length 8"),
         ({"tokens": np.zeros((2, 4))}, "tokens are float64"),
         ({"tokens": np.zeros(4, int)}, r"of the shape \(4,\)"),
-        ({"tokens": np.array([[5, 10], [5, 5]])}, "token 10 at position 1 is not in the vocabulary of 10 ids"),
-        ({"tokens": np.array([[5, 5], [-1, 5]])}, "token -1 at position 0"),
+        ({"tokens": np.array([[5, 10], [5, 5]])}, "row 0: token 10 at position 1 is not in the vocabulary of 10 ids"),
+        ({"tokens": np.array([[5, 5], [-1, 5]])}, "row 1: token -1 at position 0"),
+        ({"tokens": np.full((2, 4), 2**64 - 1, np.uint64)}, "row 0: token -1"),
         ({"seeds": [1]}, r"seeds are int64 of the shape \(1,\)"),
         ({"seeds": [0.5, 1.5]}, "seeds are float64"),
         ({"lengths": [1, 5]}, "lengths are from 1 to 5; expected 0 to the 4 columns"),
         ({"lengths": [-1, 4]}, "lengths are from -1 to 4"),
+        ({"lengths": [1.5, 2.5]}, r"lengths are float64 of the shape \(2,\)"),
         ({"threads": 0}, "threads is 0"),
         ({"out": {}}, "out has"),
     ],
@@ -89,6 +93,8 @@ def test_arguments(engine, changes, message):
     ("changes", "message"),
     [
         ({"engine": "fast"}, "engine is 'fast'"),
+        ({"masked_lm_prob": "0.1"}, "masked_lm_prob is '0.1'"),
+        ({"max_predictions": "3"}, "max_predictions is '3'"),
         ({"max_predictions": -1}, "max_predictions is -1"),
         ({"max_predictions": float("nan")}, "max_predictions is nan"),
         ({"masked_lm_prob": 2}, "masked_lm_prob is 2"),
@@ -99,6 +105,32 @@ def test_arguments(engine, changes, message):
 def test_settings(changes, message):
     with pytest.raises(ValueError, match=message):
         RowMasker(SMALL, **{"max_seq_length": 8, **changes})
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_arrays_of_every_integer_type(engine):
+    masker = RowMasker(SMALL, max_seq_length=8, engine=engine, masked_lm_prob=0.5)
+    tokens, seeds, lengths = np.array([[5, 6, 7, 8], [8, 7, 6, 5]]), [3, 120], [4, 3]
+    expected = masker.batch(tokens, seeds, lengths)
+    for dtype in ("i1", "u1", ">i2", "<u2", ">i4", "<u4", ">i8", "<u8", ">u8"):
+        found = masker.batch(tokens.astype(dtype), np.array(seeds, dtype), np.array(lengths, dtype))
+        assert all(np.array_equal(found[name], expected[name]) for name in expected), dtype
+    modulo = masker.batch(tokens, np.array([2**32 + 3, 2**64 - 2**32 + 120], np.uint64), lengths)
+    assert all(np.array_equal(modulo[name], expected[name]) for name in expected)
+    out = types.MappingProxyType(masker.allocate(2))
+    assert masker.batch(tokens, seeds, lengths, out=out)["text"] is out["text"]
+    assert masker.batch(np.empty((0, 4), int), [], [])["text"].shape == (0, 8)
+
+
+def test_more_threads_than_there_can_be():
+    masker = RowMasker(SMALL, max_seq_length=2)
+    tokens = np.full((100_000, 2), 5)
+    assert masker.batch(tokens, np.arange(len(tokens)), threads=2**70)["text"].shape == tokens.shape
+
+
+def test_a_vocabulary_of_another_kind():
+    with pytest.raises(ValueError, match="vocab is a dict; expected a Vocab"):
+        RowMasker({}, max_seq_length=8)
 
 
 def test_a_vocabulary_without_a_mask():

@@ -1,6 +1,7 @@
 """The two masking engines against each other, and what the arguments may be."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -156,8 +157,17 @@ def call_with(**changes):
     [
         ({"masked_lm_prob": 1.5}, ValueError, "masked_lm_prob is 1.5; expected a share from 0 to 1"),
         ({"masked_lm_prob": math.nan}, ValueError, "masked_lm_prob is nan"),
-        ({"max_predictions_per_seq": math.nan}, ValueError, "max_predictions_per_seq is NaN"),
-        ({"max_ngrams": 0}, ValueError, "max_ngrams is 0; expected from 1"),
+        ({"max_predictions_per_seq": math.nan}, ValueError, "max_predictions_per_seq is nan"),
+        ({"max_predictions_per_seq": "3"}, ValueError, "max_predictions_per_seq is '3'; expected a number"),
+        ({"max_predictions_per_seq": None}, ValueError, "max_predictions_per_seq is None"),
+        ({"masked_lm_prob": "0.5"}, ValueError, "masked_lm_prob is '0.5'; expected a share"),
+        ({"masked_lm_prob": np.ones(2)}, ValueError, "masked_lm_prob is array"),
+        ({"max_ngrams": 2.5}, ValueError, "max_ngrams is 2.5; expected an integer from 1"),
+        ({"max_ngrams": "3"}, ValueError, "max_ngrams is '3'"),
+        ({"cls_id": None}, ValueError, "cls_id is None; expected an integer"),
+        ({"sep_id": 2**31}, ValueError, "sep_id is 2147483648"),
+        ({"mask_id": 1.5}, ValueError, "mask_id is 1.5"),
+        ({"max_ngrams": 0}, ValueError, "max_ngrams is 0; expected an integer from 1"),
         ({"max_ngrams": 10**9}, ValueError, "max_ngrams is 1000000000"),
         ({"masking_style": "roberta"}, ValueError, "masking_style is 'roberta'; expected one of bert, t5"),
         ({"vocab_id_list": []}, ValueError, "vocab_id_list is empty"),
@@ -174,6 +184,22 @@ def call_with(**changes):
 def test_arguments(engine, changes, error, message):
     with pytest.raises(error, match=message):
         call_with(engine=engine, **changes)
+
+
+def test_two_threads_with_the_same_two_generators():
+    """Whoever asks for the second lock first waits without the other, or each could hold what the other waits for."""
+    generators = np.random.RandomState(1), np.random.RandomState(2)
+    first, second = sorted(generators, key=lambda rng: id(rng._bit_generator))
+    for roles in ((first, second), (second, first)):
+        arguments = {"np_rng": roles[0], "permutation_rng": roles[1], "do_permutation": True}
+        thread = threading.Thread(target=call_with, kwargs=arguments)
+        with first._bit_generator.lock:
+            thread.start()
+            thread.join(0.1)
+            assert thread.is_alive()
+            assert second._bit_generator.lock.acquire(blocking=False)
+            second._bit_generator.lock.release()
+        thread.join()
 
 
 def test_unknown_engine():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sample_files import TOY, TOY_PIECES, VOCAB, golden_rows, golden_samples, toy_dataset, toy_samples
 
+from maskgen.mapping.npy_file import MappedRows
 from maskgen.samples import BertSamples, SampleError, T5Samples
 from maskgen.samples.t5 import closed_at_gaps
 from maskgen.vocab import Vocab, VocabError
@@ -47,6 +48,17 @@ def assert_stacked(batch, samples, indices):
         assert batch["lengths_dec"].tolist() == masked.sum(1).tolist()
 
 
+def next_double(samples):
+    """What the generator of sample 0, which has just been made, would draw next."""
+    if samples.engine == "reference":
+        return samples._generator().random_sample()
+    _, builder = samples.last_builder
+    build = builder.t5_batch if isinstance(samples, T5Samples) else builder.bert_batch
+    rows, seeds = samples.sample_map[:1].astype(np.int64), samples.seeds(np.array([0]))
+    arguments = {**samples.token_arrays(), "rows": rows, "seeds": seeds, "out": samples.allocate(1), "threads": 1}
+    return build(**arguments, next_doubles=True)[2][0]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["samples.jsonl.gz", "samples_edge.jsonl.gz"])
 def test_golden_samples(tmp_path, name, engine):
@@ -56,7 +68,7 @@ def test_golden_samples(tmp_path, name, engine):
         samples = golden_samples(tmp_path / str(number), row, engine=engine)
         found = samples[0]
         assert_equal_samples(found, row["output"])
-        assert samples._generator().random_sample() == row["next_double"]
+        assert next_double(samples) == row["next_double"]
         for value in found.values():
             assert value.dtype == np.int64
         assert_stacked(samples.batch([0, 0]), samples, [0, 0])
@@ -119,8 +131,41 @@ def test_engines_agree_on_every_option(tmp_path, kind, options):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_keys_and_types(tmp_path, kind):
-    samples = make(tmp_path / "toy", kind)
+def test_one_sample_needs_no_twin(tmp_path, monkeypatch, kind):
+    samples, other = (make(tmp_path / engine, kind, engine=engine, masked_lm_prob=0.3) for engine in ENGINES)
+    expected = [samples.sample(index, epoch=index % 3, rate=0.2 + index / 100) for index in range(30)]
+    monkeypatch.setattr(type(other), "_assemble", None)
+    for index, sample in enumerate(expected):
+        found = other.sample(index, epoch=index % 3, rate=0.2 + index / 100)
+        assert_equal_samples(found, sample)
+        assert list(found) == list(sample)
+        assert {name: (type(value), value.shape) for name, value in found.items()} == {
+            name: (type(value), value.shape) for name, value in sample.items()}  # fmt: skip
+
+
+def test_a_rate_in_32_bits_is_one_rate(tmp_path):
+    """0.3 in 32 bits times 30 is 9.0 there, and 9.00000036 in 64: one token more or less."""
+    expected, found = (make(tmp_path / each, "bert", masked_lm_prob=np.float32(0.3), engine=each) for each in ENGINES)
+    assert type(found.masking.masked_lm_prob) is float
+    for index in range(30):
+        assert_equal_samples(found[index], expected[index])
+    same = make(tmp_path / "same", "bert").sample(3, rate=np.float32(0.3))
+    assert_equal_samples(same, expected[3])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_index_may_be_any_integer(tmp_path, engine):
+    samples = make(tmp_path / "toy", "bert", engine=engine)
+    many = type(samples)(samples.dataset, np.tile(samples.sample_map, (10, 1)), TOY, max_seq_length=29, engine=engine)
+    assert_equal_samples(many.sample(np.uint8(7)), many[7])  # 300, the number of samples, is no uint8
+    with pytest.raises(TypeError):
+        many.sample(7.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_keys_and_types(tmp_path, kind, engine):
+    samples = make(tmp_path / "toy", kind, engine=engine)
     sample = samples[0]
     assert set(sample) == (T5_KEYS if kind == "t5" else BERT_KEYS)
     for name, value in sample.items():
@@ -248,6 +293,7 @@ def test_out_of_the_wrong_make(tmp_path):
     refused(r"out\['text'\] is a list", text=[1, 2])
     refused(r"shape \(3, 29\); expected \(2, 29\)", text=np.zeros((3, 29), np.int64))
     refused("not contiguous", text=np.zeros((29, 2), np.int64).T)
+    refused("not aligned", text=np.zeros(2 * 29 * 8 + 1, np.uint8)[1:].view(np.int64).reshape(2, 29))
     refused("text as float64: expected integers", text=np.zeros((2, 29)))
     refused("text as >i8", text=np.zeros((2, 29), ">i8"))
     refused("text as bool", text=np.zeros((2, 29), bool))
@@ -270,6 +316,8 @@ def test_types_that_are_too_narrow(tmp_path):
     assert samples.allocate(2, {"masked_positions": np.int8})["masked_positions"].shape == (58,)
     with pytest.raises(SampleError, match="masked_positions as int8: its values are 0 to 144"):
         samples.allocate(5, {"masked_positions": np.int8})
+    with pytest.raises(SampleError, match="types as >i8: expected integers as this machine writes them"):
+        samples.allocate(2, {"types": ">i8"})
     with pytest.raises(SampleError, match="types as float32"):
         samples.allocate(2, {"types": np.float32})
     with pytest.raises(SampleError, match="dtypes names mask; expected"):
@@ -293,7 +341,7 @@ def test_pickled_samples_are_the_same(tmp_path, kind):
     for each in (samples, mapped):
         other = pickle.loads(pickle.dumps(each))
         assert repr(other) == repr(each)
-        assert isinstance(other.sample_map, np.memmap) == (each is mapped)
+        assert isinstance(other.sample_map, MappedRows) == (each is mapped)
         for name, array in other.batch(range(30), threads=2).items():
             assert np.array_equal(array, before[name]), name
 
@@ -396,7 +444,8 @@ def test_rows_that_change_after_the_check(tmp_path):
         ({"masked_lm_prob": 1.1}, r"masked_lm_prob is 1\.1"),
         ({"masked_lm_prob": -0.1}, r"masked_lm_prob is -0\.1"),
         ({"masked_lm_prob": float("nan")}, "masked_lm_prob is nan"),
-        ({"masked_lm_prob": "0.15"}, "correct it"),
+        ({"masked_lm_prob": "0.15"}, "masked_lm_prob is '0.15'; expected a share .*correct it"),
+        ({"max_ngrams": 2.5}, r"max_ngrams is 2\.5; expected an integer"),
         ({"seed": 1.5}, r"seed is 1\.5; expected an integer;"),
         ({"seed": None}, "seed is None"),
         ({"engine": "fast"}, "engine is 'fast'; expected one of native, reference"),
@@ -656,5 +705,7 @@ def test_a_rate_for_one_call(tmp_path, engine):
         )
         found = samples.batch(range(9), rate=rate)
         assert all(np.array_equal(found[name], expected[name]) for name in expected), rate
-    with pytest.raises(SampleError, match=r"rate: masked_lm_prob is 1\.5; expected a share"):
-        samples.batch([0], rate=1.5)
+    for rate in (1.5, "x", float("nan"), [0.1, 0.2], np.ones(2)):
+        for call in (lambda rate=rate: samples.batch([0], rate=rate), lambda rate=rate: samples.sample(0, rate=rate)):
+            with pytest.raises(SampleError, match=r"rate: masked_lm_prob is .*; expected a share"):
+                call()

@@ -12,15 +12,15 @@ import numpy.typing as npt
 from maskgen.batches.blend import SamplesLike
 from maskgen.batches.errors import BatchError
 from maskgen.batches.order import Draws
-from maskgen.samples.arrays import Batch, Field, check_out
+from maskgen.samples.arrays import Batch, Field, checked_out
 
 Ids = npt.NDArray[np.int64]
 
 
 def views(fields: Sequence[Field], arrays: Mapping[str, npt.NDArray[Any]], size: int) -> Batch:
     """The first parts of `arrays` as the arrays of a batch of `size`."""
-    if any(field.name not in arrays for field in fields):
-        return dict(arrays)  # samples say what is missing
+    if not isinstance(arrays, Mapping) or any(field.name not in arrays for field in fields):
+        return checked_out(fields, arrays, size)  # says what is missing
     return {field.name: arrays[field.name][: field.shape(size)[0]] for field in fields}
 
 
@@ -42,7 +42,7 @@ class Assembler:
         if not groups:
             return self.samples[0].batch([], out=out, threads=threads, rate=rate)
         if any(name not in out or out[name].shape != field.shape(len(draws)) for name, field in self._named):
-            check_out(self.fields, out, len(draws))  # says what is wrong; types are looked at with each group
+            checked_out(self.fields, out, len(draws))  # says what is wrong; types are looked at with each group
         scratch = self._arrays(max(map(len, groups)), out)
         packed: dict[str, list[npt.NDArray[Any]]] = {field.name: [] for field in self.fields if field.kind == "packed"}
         sources: list[Ids] = []  # the row of each packed entry

@@ -40,8 +40,9 @@ def parse_blend(items: Sequence[str]) -> tuple[list[str], list[float] | None]:
 def normalized(weights: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """The weights divided by their sum, as Megatron-LM divides them."""
     checked = weights_of(weights)
-    # Weights near the largest double would add up to infinity.
-    checked = checked / checked.max() if not np.isfinite(checked.sum()) else checked
+    with np.errstate(over="ignore"):
+        if not np.isfinite(checked.sum()):  # weights near the largest double
+            checked = checked / checked.max()
     return np.asarray(checked / np.sum(checked), np.float64)
 
 

@@ -141,7 +141,12 @@ def build_sample_idx(
         "tokens_per_epoch": whole_number("tokens_per_epoch", tokens_per_epoch, 0),
         "drop_last_partial_sequence": bool(drop_last_partial_sequence),
         "add_extra_token_to_sequence": whole_number(
-            "add_extra_token_to_sequence", int(add_extra_token_to_sequence), 0, 1
+            "add_extra_token_to_sequence",
+            int(add_extra_token_to_sequence)
+            if isinstance(add_extra_token_to_sequence, bool)
+            else add_extra_token_to_sequence,
+            0,
+            1,
         ),
     }
     dtype = sample_idx_dtype(len(order), int(lengths.max(initial=0)))

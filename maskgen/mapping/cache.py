@@ -180,7 +180,8 @@ def _lock_folder(folder: str) -> Iterator[None]:
 
 
 def _write(path: str, rows: npt.NDArray[Any]) -> None:
-    partial = f"{path}.{os.uname().nodename}-{os.getpid()}.partial"
+    # A name of its own, also where containers of one name and process number share a folder without locks.
+    partial = f"{path}.{os.uname().nodename}-{os.getpid()}-{os.urandom(4).hex()}.partial"
     try:
         with open(partial, "wb") as file:
             file.write(header_of(rows.shape, rows.dtype))

@@ -45,6 +45,11 @@ def as_lines(facts: dict[str, Any]) -> str:
     for key, title in (("sentences_a_sample", "sentences a sample"), ("target_length", "target length")):
         if key in facts:
             lines.append(f"  {title}: {_as_text(facts[key])}")
+    if not facts["samples"]:
+        lines.append(
+            "  no sample: each document has fewer sentences than --min-num-sent, or more than one and a sentence of "
+            "more than 512 tokens; was it made with tokenize --split-sentences?"
+        )
     lines.append(f"  {state}      {os.path.abspath(facts['path'])}")
     return "\n".join(lines) + "\n"
 

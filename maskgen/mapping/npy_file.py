@@ -1,17 +1,21 @@
 """Rows in a ``.npy`` file that is believed only after a look at every byte of its header.
 
 Nothing in such a file is ever unpickled: the header is read as a literal of a few hundred characters, it must say
-exactly what is expected, and the size of the file must be what it says. Then the rows are mapped, not read.
+exactly what is expected, and the size of the file must be what it says. Then the rows are mapped, not read, by a map
+that holds no file open and that a file cut by somebody else turns into an error, not into the end of the process.
 """
 
 import ast
+import math
 import os
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from maskgen.mapping.arguments import MappingError
+from preprocess._native import FileMap
 from preprocess.errors import os_failure
 from preprocess.indexed.format import stat_regular_file
 
@@ -24,6 +28,38 @@ def header_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape!r}, }}"
     text += " " * (-(len(MAGIC) + 2 + len(text) + 1) % 64) + "\n"
     return MAGIC + len(text).to_bytes(2, "little") + text.encode("ascii")
+
+
+class MappedRows(np.ndarray[Any, np.dtype[Any]]):
+    """The rows in a mapped file. `source` says which one, for those who pickle them; parts of the rows have none."""
+
+    source: "Source | None" = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where mapped rows are: the file, the place in it, and what the file looked like when it was mapped."""
+
+    path: str
+    offset: int
+    identity: tuple[int, int]  # size, modification time in ns: the same on every machine that sees the file
+
+
+def map_array(path: str, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> MappedRows:
+    """An array of that type and shape, which stands at `offset` of the file, as a read-only map."""
+    try:
+        file_map = FileMap(os.fsencode(path))
+    except OSError as error:
+        raise os_failure(path, "map it", error, "check the disk and the network") from None
+    _, _, modified, size = file_map.identity
+    end = offset + math.prod(shape) * dtype.itemsize
+    if size < end:  # cut since its header was read
+        _refuse(path, "size", f"{size} bytes", f"{end} or more")
+    rows: MappedRows = (
+        np.frombuffer(memoryview(file_map), np.uint8)[offset:end].view(dtype).reshape(shape).view(MappedRows)
+    )
+    rows.source = Source(os.path.abspath(path), offset, (size, modified))
+    return rows
 
 
 def map_rows(path: str, columns: int, dtypes: tuple[np.dtype[Any], ...]) -> npt.NDArray[Any]:
@@ -49,10 +85,7 @@ def map_rows(path: str, columns: int, dtypes: tuple[np.dtype[Any], ...]) -> npt.
         empty = np.empty((0, columns), dtype)
         empty.flags.writeable = False
         return empty
-    try:
-        return np.memmap(path, dtype, "r", offset, (rows, columns))
-    except OSError as error:
-        raise os_failure(path, "map it", error, "check the disk and the network") from None
+    return map_array(path, dtype, offset, (rows, columns))
 
 
 def _parse(path: str, header: bytes, columns: int, dtypes: tuple[np.dtype[Any], ...]) -> tuple[np.dtype[Any], int]:

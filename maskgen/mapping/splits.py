@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from maskgen.mapping.arguments import MappingError, whole_number
 
 PARTS = ("train", "valid", "test")
+EXPECTED = "one to three numbers, 0 or more and not all 0, are expected, as in 969,30,1 or 0.9/0.1"
 
 
 def parse_split(split: str) -> list[float]:
@@ -15,21 +16,29 @@ def parse_split(split: str) -> list[float]:
     >>> parse_split("3/1")
     [0.75, 0.25, 0.0]
     """
-    expected = "one to three numbers, 0 or more and not all 0, are expected, as in 969,30,1 or 0.9/0.1"
     if not isinstance(split, str):
-        raise MappingError(f"split is {split!r}; {expected}")
-    texts = re.split(r"[,/]", split)
+        raise MappingError(f"split is {split!r}; {EXPECTED}")
     try:
-        numbers = [float(text) for text in texts]
+        numbers = [float(text) for text in re.split(r"[,/]", split)]
     except ValueError:
-        raise MappingError(f"split is {split!r}; {expected}") from None
+        raise MappingError(f"split is {split!r}; {EXPECTED}") from None
+    return _fractions(numbers, split)
+
+
+def _fractions(numbers: Sequence[float], split: object) -> list[float]:
     if len(numbers) > len(PARTS) or not all(0 <= number < math.inf for number in numbers) or not any(numbers):
-        raise MappingError(f"split is {split!r}; {expected}")
-    numbers += [0.0] * (len(PARTS) - len(numbers))
+        raise MappingError(f"split is {split!r}; {EXPECTED}")
     total = sum(numbers)
     if not 0 < total < math.inf:
-        raise MappingError(f"split is {split!r}, which adds up to {total}; {expected}")
-    return [number / total for number in numbers]
+        raise MappingError(f"split is {split!r}, which adds up to {total}; {EXPECTED}")
+    return [number / total for number in (*numbers, *[0.0] * (len(PARTS) - len(numbers)))]
+
+
+def _numbers(split: Sequence[float]) -> list[float]:
+    try:
+        return [float(number) for number in split]
+    except (TypeError, ValueError):
+        raise MappingError(f"split is {split!r}; {EXPECTED}") from None
 
 
 def split_bounds(split: str | Sequence[float], documents: int, *, scheme: str = "current") -> list[int]:
@@ -38,7 +47,7 @@ def split_bounds(split: str | Sequence[float], documents: int, *, scheme: str = 
     The ``current`` scheme rounds the cumulative fractions, as Megatron-LM does now; ``2022`` is its older one, which
     rounds each part and moves all later bounds by what is left over.
     """
-    fractions = parse_split(split) if isinstance(split, str) else list(split)
+    fractions = parse_split(split) if isinstance(split, str) else _fractions(_numbers(split), split)
     documents = whole_number("documents", documents, 0)
     bounds = [0]
     if scheme == "current":

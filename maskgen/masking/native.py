@@ -27,9 +27,9 @@ def predict(
     generator = bit_generator_of(rng, "np_rng")
     other = bit_generator_of(permutation_rng, "permutation_rng")
     with ExitStack() as locks:
-        locks.enter_context(generator.lock)
-        if other is not generator:
-            locks.enter_context(other.lock)
+        # In one order whichever is which, so that two threads with the same two generators never wait for each other.
+        for each in sorted({id(generator): generator, id(other): other}.items()):
+            locks.enter_context(each[1].lock)
         output, positions, labels, boundaries, spans, replaced = _native.mask_sequence(
             tokens=tokens,
             starts=starts,

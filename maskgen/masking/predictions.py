@@ -4,7 +4,7 @@ Data flow: the arguments are checked; each token gets the answer to "does its pi
 the caller's generator. The two engines consume the same draws, so they may be mixed on one generator.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from maskgen.masking.generators import bit_generator_of
 from maskgen.masking.settings import MaskingSettings, budget_of
-from maskgen.word_starts import starts_word
+from maskgen.word_starts import starts_by_table, starts_word, unknown_token
 
 
 class MaskedSpan(NamedTuple):
@@ -80,14 +80,14 @@ def create_masked_lm_predictions(
         bool(geometric_dist),
         masking_style,
     )
-    if masking_style == "bert" and masked_lm_prob > 0 and len(vocab_id_list) == 0:
+    if masking_style == "bert" and settings.masked_lm_prob > 0 and len(vocab_id_list) == 0:
         raise ValueError("vocab_id_list is empty; expected the ids that may replace a token")
     bit_generator_of(np_rng, "np_rng")
     permutation_rng = np_rng if permutation_rng is None else permutation_rng
     bit_generator_of(permutation_rng, "permutation_rng")
     plain = tokens.tolist() if isinstance(tokens, np.ndarray) else list(tokens)
     starts = _starts(plain, vocab_id_to_token_dict, word_starts)
-    budget = budget_of(len(plain), masked_lm_prob, max_predictions_per_seq)
+    budget = budget_of(len(plain), settings.masked_lm_prob, max_predictions_per_seq)
     predict = _engine(engine)
     return predict(plain, starts, settings, budget, vocab_id_list, np_rng, permutation_rng)
 
@@ -129,16 +129,5 @@ def _starts(
             return bytes([starts(pieces[token]) for token in tokens])
         except (KeyError, IndexError):
             known = pieces if isinstance(pieces, Mapping) else range(len(pieces))
-            raise _unknown_token(tokens, known, len(pieces)) from None
-    table = np.asarray(word_starts, np.bool_)
-    if tokens and not 0 <= min(tokens) <= max(tokens) < len(table):
-        raise _unknown_token(tokens, range(len(table)), len(table))
-    return table[tokens].tobytes()
-
-
-def _unknown_token(tokens: list[int], known: Container[int], size: int) -> ValueError:
-    where, token = next((where, token) for where, token in enumerate(tokens) if token not in known)
-    return ValueError(
-        f"token {token} at position {where} is not in the vocabulary of {size} ids; "
-        "expected tokens and vocabulary of the same tokenizer"
-    )
+            raise unknown_token(tokens, known, len(pieces)) from None
+    return starts_by_table(tokens, np.asarray(word_starts, np.bool_))

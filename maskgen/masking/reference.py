@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.masking.predictions import MaskedLmPredictions, MaskedSpan
-from maskgen.masking.settings import MaskingSettings
+from maskgen.masking.settings import MaskingSettings, budget_of
+from maskgen.word_starts import starts_by_table
 
 CONTINUATION = 0.2  # the parameter of the geometric distribution of lengths
 SHOWN_AS_MASK = 0.8
@@ -61,6 +62,20 @@ def predict(
     spans.sort(key=lambda span: span.index[0])
     positions = sorted(taken)
     return MaskedLmPredictions(output, positions, [tokens[place] for place in positions], boundaries, spans)
+
+
+def predict_row(
+    tokens: npt.NDArray[Any],
+    starts: npt.NDArray[np.bool_],
+    settings: MaskingSettings,
+    max_predictions: float,
+    vocab_ids: npt.NDArray[Any],
+    rng: np.random.RandomState,
+) -> MaskedLmPredictions:
+    """Mask one row of a batch; `starts` says of each id of the vocabulary whether its piece starts a word."""
+    plain = tokens.tolist()
+    budget = budget_of(len(plain), settings.masked_lm_prob, max_predictions)
+    return predict(plain, starts_by_table(plain, starts), settings, budget, vocab_ids, rng, rng)
 
 
 def find_words(tokens: list[int], starts: bytes, settings: MaskingSettings) -> tuple[list[list[int]], list[int]]:

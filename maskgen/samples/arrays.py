@@ -29,7 +29,9 @@ class Field:
 
     def shape(self, size: int) -> tuple[int, ...]:
         """The shape in a batch of `size` samples."""
-        return {"row": (size, self.width), "number": (size,), "packed": (size * self.width,)}[self.kind]
+        if self.kind == "row":
+            return size, self.width
+        return (size if self.kind == "number" else size * self.width,)
 
     def check_type(self, dtype: np.dtype[Any], size: int) -> None:
         """Raise unless each value that can occur fits into `dtype`."""
@@ -37,7 +39,10 @@ class Field:
         if dtype.kind == "b" and (self.least, most) == (0, 1):
             return
         if dtype.kind not in "iu" or not dtype.isnative:
-            raise SampleError(f"{self.name} as {dtype}: expected integers; pass an integer type, or leave it at int64")
+            raise SampleError(
+                f"{self.name} as {dtype}: expected integers as this machine writes them; pass such a type, "
+                "or leave it at int64"
+            )
         limits = np.iinfo(dtype)
         if self.least < limits.min or most > limits.max:
             raise SampleError(
@@ -63,15 +68,19 @@ def allocate(fields: Sequence[Field], size: int, dtypes: Mapping[str, npt.DTypeL
     return arrays
 
 
-def check_out(fields: Sequence[Field], out: Any, size: int) -> None:
-    """Raise unless `out` has exactly the arrays of a batch of `size`, each of which can be written to as it is."""
-    if not isinstance(out, Mapping) or set(out) != {field.name for field in fields}:
-        found = ", ".join(map(str, out)) if isinstance(out, Mapping) else f"a {type(out).__name__}"
+def checked_out(fields: Sequence[Field], out: Any, size: int) -> Batch:
+    """The arrays of `out`, in a dict of our own that holds them while a kernel writes.
+
+    An error unless they are exactly those of a batch of `size`, and each can be written to as it is.
+    """
+    arrays: Batch = dict(out) if isinstance(out, Mapping) else {}
+    if set(arrays) != {field.name for field in fields}:
+        found = ", ".join(map(str, arrays)) or ("nothing" if isinstance(out, Mapping) else f"a {type(out).__name__}")
         raise SampleError(
             f"out has {found}; expected {', '.join(field.name for field in fields)}; take it from allocate({size})"
         )
     for field in fields:
-        array = out[field.name]
+        array = arrays[field.name]
         if not isinstance(array, np.ndarray):
             raise SampleError(
                 f"out[{field.name!r}] is a {type(array).__name__}; expected a numpy array; of a tensor in memory of "
@@ -84,11 +93,12 @@ def check_out(fields: Sequence[Field], out: Any, size: int) -> None:
             )
         if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
             raise SampleError(
-                f"out[{field.name!r}] is read-only or not contiguous; expected an array to write to; pass what "
-                f"allocate({size}) returned"
+                f"out[{field.name!r}] is read-only, not contiguous or not aligned; expected an array to write to; "
+                f"pass what allocate({size}) returned"
             )
         field.check_type(array.dtype, size)
-    _check_apart(fields, out)
+    _check_apart(fields, arrays)
+    return arrays
 
 
 def _check_apart(fields: Sequence[Field], out: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from maskgen import _native
 from maskgen.identity import array_digest, dataset_identity, plain, vocab_digest
-from maskgen.masking import MaskedLmPredictions, create_masked_lm_predictions
+from maskgen.masking import MaskedLmPredictions
+from maskgen.masking.reference import predict_row
 from maskgen.masking.settings import MaskingSettings
-from maskgen.samples.arrays import Batch, Field, allocate, check_out
-from maskgen.samples.checks import checked_indices, checked_replacements, integer
+from maskgen.samples.arrays import Batch, Field, allocate, checked_out
+from maskgen.samples.checks import checked_indices, checked_replacements, integer, thread_count
 from maskgen.samples.errors import SampleError
 from maskgen.samples.native import ABSENT
 from maskgen.samples.sample_map import Limits, MapFile, check_map
@@ -45,6 +46,7 @@ class Samples(ABC):
 
     scheme: str
     fields: tuple[Field, ...]
+    keys: tuple[str, ...]  # those of the fields that a single sample has
     binary_head = False
     last_builder: tuple[MaskingSettings, _native.SampleBuilder] | None = None
 
@@ -79,7 +81,7 @@ class Samples(ABC):
         }
         try:
             self.masking = MaskingSettings(**special_ids, **masking)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise SampleError(f"{error}; correct it") from error
         room = f"a sample has max_seq_length {max_seq_length} entries, {specials} of them special"
         self.limits = Limits(dataset.prefix, len(dataset), self.max_seq_length - specials, room)
@@ -88,7 +90,7 @@ class Samples(ABC):
 
     @abstractmethod
     def _assemble(self, index: int, drawing: Drawing) -> tuple[Sample, int]:
-        """The sample at `index` (checked, from 0), and how many entries of its text are in use."""
+        """The twin: the sample at `index` (checked, from 0), and how many entries of its text are in use."""
 
     @abstractmethod
     def _native_batch(self) -> Callable[[Any, Ids, Batch, int, Drawing], int]:
@@ -110,14 +112,27 @@ class Samples(ABC):
             return [self[i] for i in range(*index.indices(len(self)))]
         return self.sample(operator.index(index))
 
-    def sample(self, index: int, *, epoch: int = 0, rate: float | None = None) -> Sample:
+    def sample(self, index: int | np.integer[Any], *, epoch: int = 0, rate: float | None = None) -> Sample:
         """One sample, with the masks of an epoch, and another share of masked tokens than `masked_lm_prob`."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number} of {len(self)}")
         before = lost_page_count()
-        sample, _ = self._assemble(index % len(self), self._drawing(epoch, rate))
-        self._check_pages(before)
-        return sample
+        drawing = self._drawing(epoch, rate)
+        make = self._twin_sample if self.engine == "reference" else self._native_sample
+        try:
+            return make(number % len(self), drawing)
+        finally:
+            self._check_pages(before)
+
+    def _twin_sample(self, index: int, drawing: Drawing) -> Sample:
+        return self._assemble(index, drawing)[0]
+
+    def _native_sample(self, index: int, drawing: Drawing) -> Sample:
+        """A batch of one: a tenth of the time that the twin takes."""
+        out: Batch = {field.name: np.empty(field.shape(1), np.int64) for field in self.fields}
+        self._native_batch()(self, np.array([index]), out, 1, drawing)
+        return {name: out[name][0] for name in self.keys}
 
     def batch(
         self,
@@ -136,15 +151,14 @@ class Samples(ABC):
         """
         drawing = self._drawing(epoch, rate)
         chosen = checked_indices(indices, len(self))
-        threads = integer(threads, "threads", 1)
-        if out is None:
-            out = self.allocate(len(chosen))
-        else:
-            check_out(self.fields, out, len(chosen))
+        threads = thread_count(threads, len(chosen))
+        out = self.allocate(len(chosen)) if out is None else checked_out(self.fields, out, len(chosen))
         before = lost_page_count()
         fill = fill_by_twin if self.engine == "reference" else self._native_batch()
-        masked = fill(self, chosen, out, threads, drawing)
-        self._check_pages(before)
+        try:
+            masked = fill(self, chosen, out, threads, drawing)
+        finally:
+            self._check_pages(before)
         packed = {field.name for field in self.fields if field.kind == "packed"}
         return {name: array[:masked] if name in packed else array for name, array in out.items()}
 
@@ -186,11 +200,11 @@ class Samples(ABC):
 
     def _drawing(self, epoch: int, rate: float | None) -> Drawing:
         masking = self.masking
-        if rate is not None and rate != masking.masked_lm_prob:
-            try:
+        try:
+            if rate is not None:
                 masking = replace(masking, masked_lm_prob=rate)
-            except ValueError as error:
-                raise SampleError(f"rate: {error}; correct it") from error
+        except ValueError as error:
+            raise SampleError(f"rate: {error}; correct it") from error
         return Drawing(integer(epoch, "epoch", 0), masking)
 
     def _seeded(self, index: int, drawing: Drawing) -> np.random.RandomState:
@@ -221,25 +235,8 @@ class Samples(ABC):
     def _masked(
         self, tokens: Ids, target: int, rng: np.random.RandomState, masking: MaskingSettings
     ) -> MaskedLmPredictions:
-        return create_masked_lm_predictions(
-            tokens,
-            self.replacement_ids,
-            self.vocab.pieces,
-            masking.masked_lm_prob,
-            masking.cls_id,
-            masking.sep_id,
-            masking.mask_id,
-            masking.masked_lm_prob * target,
-            rng,
-            masking.max_ngrams,
-            masking.do_whole_word_mask,
-            masking.favor_longer_ngram,
-            masking.do_permutation,
-            masking.geometric_dist,
-            masking.masking_style,
-            word_starts=self.vocab.word_starts,
-            engine=self.engine,
-        )
+        cap = masking.masked_lm_prob * target
+        return predict_row(tokens, self.vocab.word_starts, masking, cap, self.replacement_ids, rng)
 
     def seeds(self, indices: Ids, epoch: int = 0) -> npt.NDArray[np.uint32]:
         """The seed of each sample: (seed + index) mod 2^32, where indices go on from epoch to epoch."""
@@ -252,10 +249,12 @@ class Samples(ABC):
         return {"tokens": dataset.tokens, "pointers": pointers, "lengths": lengths}
 
     def _check_pages(self, before: int) -> None:
+        """Whatever was made of a lost page, or failed over its zeros, is the fault of the page."""
         if lost_page_count() > before:
             raise IndexedDatasetError(
                 self.dataset.prefix, "memory map", "a page that its file no longer has (zeros were read in its place)",
-                "a file that keeps its size while it is mapped", "restore the file and ask for these samples again",
+                "files (.bin, .idx, mapping) that keep their size while they are mapped",
+                "restore the file and ask for these samples again",
             )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class BertSamples(Samples):
     """
 
     scheme = "bert"
+    keys = ("text", "types", "labels", "is_random", "loss_mask", "padding_mask", "truncated")
 
     def __init__(
         self,

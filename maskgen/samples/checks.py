@@ -10,6 +10,8 @@ import numpy.typing as npt
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Ids, Vocab
 
+MOST_THREADS = 512  # more than the cores of any machine; a system that has no more threads to give is an error
+
 
 def integer(value: Any, name: str, least: int | None) -> int:
     """`value` as a Python integer, from `least` on."""
@@ -21,6 +23,24 @@ def integer(value: Any, name: str, least: int | None) -> int:
         wanted = "an integer" if least is None else f"an integer from {least} on"
         raise SampleError(f"{name} is {value!r}; expected {wanted}; correct it")
     return number
+
+
+def thread_count(threads: Any, rows: int) -> int:
+    """How many threads to start when `threads` are asked for: no more than can be of use."""
+    return min(integer(threads, "threads", 1), max(rows, 1), MOST_THREADS)
+
+
+def integers(values: Sequence[int] | npt.NDArray[Any], name: str, count: int) -> Ids:
+    """`count` integers of 64 bits; those of unsigned types keep their low bits."""
+    array = np.asarray(values)
+    if array.size == 0 and not isinstance(values, np.ndarray):
+        array = array.astype(np.int64)  # an empty list has no type of its own
+    if array.shape != (count,) or array.dtype.kind not in "iu":
+        raise SampleError(
+            f"{name} are {array.dtype} of the shape {array.shape}; expected an integer of up to 64 bits for each of "
+            f"the {count} rows; correct them"
+        )
+    return array.astype(np.int64)
 
 
 def checked_indices(indices: Iterable[int] | npt.NDArray[Any], count: int) -> Ids:

@@ -20,7 +20,7 @@ def to_hf(
     """A sample or a batch of BertSamples or T5Samples as Hugging Face models take it: int64 arrays by keyword.
 
     BERT: input_ids, attention_mask, token_type_ids, labels. `next_sentence` adds next_sentence_label (1 where the two
-    parts are swapped) for BertForPreTraining; other models refuse that name. T5: input_ids, attention_mask,
+    parts are swapped) for BertForPreTraining; other models have no such argument. T5: input_ids, attention_mask,
     decoder_input_ids, decoder_attention_mask, labels. A single sample of T5 does not say where its padding begins:
     give the `pad_id` of the vocabulary with it.
     """

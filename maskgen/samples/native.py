@@ -68,7 +68,7 @@ def _fill(
     rows = samples.sample_map[indices].astype(np.int64)
     if len(rows) and not samples.limits.hold(rows):
         for index in indices.tolist():
-            samples.sample(index, epoch=drawing.epoch, rate=drawing.masking.masked_lm_prob)
+            samples._assemble(index, drawing)
     failed, masked, _ = build(
         **samples.token_arrays(),
         rows=rows,
@@ -77,6 +77,6 @@ def _fill(
         threads=threads,
     )
     if failed >= 0:
-        samples.sample(int(indices[failed]), epoch=drawing.epoch, rate=drawing.masking.masked_lm_prob)
+        samples._assemble(int(indices[failed]), drawing)
         raise RuntimeError(f"sample {indices[failed]} could not be built natively; please report this")
     return int(masked)

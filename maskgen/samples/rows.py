@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen import _native
-from maskgen.masking import create_masked_lm_predictions
+from maskgen.masking import MaskedLmPredictions
 from maskgen.masking.native import native_settings
-from maskgen.masking.settings import MaskingSettings
-from maskgen.samples.arrays import Batch, Field, allocate, check_out
-from maskgen.samples.checks import checked_replacements, integer
+from maskgen.masking.reference import predict_row
+from maskgen.masking.settings import MaskingSettings, as_number
+from maskgen.samples.arrays import Batch, Field, allocate, checked_out
+from maskgen.samples.checks import checked_replacements, integer, integers, thread_count
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Vocab
 
@@ -47,8 +48,10 @@ class RowMasker:
     ) -> None:
         if engine not in ENGINES:
             raise SampleError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}; correct its name")
-        if max_predictions is not None and not max_predictions >= 0:
-            raise SampleError(f"max_predictions is {max_predictions}; expected a number from 0 on; correct it")
+        if max_predictions is not None and not as_number(max_predictions) >= 0:
+            raise SampleError(f"max_predictions is {max_predictions!r}; expected a number from 0 on; correct it")
+        if not isinstance(vocab, Vocab):
+            raise SampleError(f"vocab is a {type(vocab).__name__}; expected a Vocab; pass Vocab.from_tokenizer(path)")
         cls_id, sep_id, mask_id, self._pad = vocab.ids("cls", "sep", "mask", "pad")
         self.vocab, self.engine = vocab, engine
         self.masking = MaskingSettings(
@@ -101,31 +104,26 @@ class RowMasker:
 
         The arrays have `max_seq_length` columns, padded. The result does not depend on `threads`.
         """
-        tokens = np.ascontiguousarray(tokens)
+        tokens = np.asarray(tokens)
         if tokens.ndim != 2 or tokens.dtype.kind not in "iu" or tokens.shape[1] > self.max_seq_length:
             raise SampleError(
                 f"tokens are {tokens.dtype} of the shape {tokens.shape}; expected integers in rows of at most "
                 f"max_seq_length {self.max_seq_length}; cut the rows, or raise it"
             )
+        if not tokens.dtype.isnative or tokens.dtype == np.uint64:  # which the kernel does not read
+            tokens = tokens.astype(np.int64)
+        tokens = np.ascontiguousarray(tokens)
         count = len(tokens)
-        used = np.full(count, tokens.shape[1]) if lengths is None else np.asarray(lengths, np.int64)
-        starts = np.asarray(seeds)
-        if used.shape != (count,) or starts.shape != (count,) or starts.dtype.kind not in "iu":
-            raise SampleError(
-                f"lengths have the shape {used.shape} and seeds are {starts.dtype} of the shape {starts.shape}; "
-                f"expected an integer of each for each of the {count} rows; correct them"
-            )
+        used = np.full(count, tokens.shape[1]) if lengths is None else integers(lengths, "lengths", count)
+        starts = integers(seeds, "seeds", count)
         if count and not 0 <= used.min() <= used.max() <= tokens.shape[1]:
             raise SampleError(
                 f"lengths are from {used.min()} to {used.max()}; expected 0 to the {tokens.shape[1]} columns of tokens"
             )
-        starts = (starts % 2**32).astype(np.uint32)
-        if out is None:
-            out = self.allocate(count)
-        else:
-            check_out(self.fields, out, count)
+        starts = (starts & 0xFFFFFFFF).astype(np.uint32)
+        out = self.allocate(count) if out is None else checked_out(self.fields, out, count)
         fill = self._fill if self.engine == "native" else self._fill_by_twin
-        masked = fill(tokens, used, starts, out, integer(threads, "threads", 1))
+        masked = fill(tokens, used, starts, out, thread_count(threads, count))
         packed = ("masked_positions", "masked_labels")
         return {name: array[:masked] if name in packed else array for name, array in out.items()}
 
@@ -137,7 +135,7 @@ class RowMasker:
             tokens=tokens, lengths=lengths, max_predictions=caps, seeds=seeds, out=out, threads=threads
         )
         if failed >= 0:
-            self._mask(tokens[failed, : lengths[failed]], np.random.RandomState(seeds[failed]))
+            self._mask(tokens[failed, : lengths[failed]], np.random.RandomState(seeds[failed]), failed)
             raise RuntimeError(f"row {failed} could not be masked natively; please report this")
         return masked
 
@@ -148,7 +146,7 @@ class RowMasker:
         masked = 0
         for row, (length, seed) in enumerate(zip(lengths.tolist(), seeds.tolist(), strict=True)):
             rng.seed(seed)
-            predictions = self._mask(tokens[row, :length], rng)
+            predictions = self._mask(tokens[row, :length], rng, row)
             places, end = np.array(predictions.positions, np.int64), masked + len(predictions.positions)
             for name, filler in (("text", self._pad), ("labels", -1), ("loss_mask", 0)):
                 out[name][row] = filler
@@ -161,27 +159,12 @@ class RowMasker:
             masked = end
         return masked
 
-    def _mask(self, tokens: npt.NDArray[Any], rng: np.random.RandomState) -> Any:
-        masking = self.masking
-        return create_masked_lm_predictions(
-            tokens,
-            self.replacement_ids,
-            self.vocab.pieces,
-            masking.masked_lm_prob,
-            masking.cls_id,
-            masking.sep_id,
-            masking.mask_id,
-            self._cap(len(tokens)),
-            rng,
-            masking.max_ngrams,
-            masking.do_whole_word_mask,
-            masking.favor_longer_ngram,
-            masking.do_permutation,
-            masking.geometric_dist,
-            masking.masking_style,
-            word_starts=self.vocab.word_starts,
-            engine="reference",
-        )
+    def _mask(self, tokens: npt.NDArray[Any], rng: np.random.RandomState, row: int) -> MaskedLmPredictions:
+        cap = self._cap(len(tokens))
+        try:
+            return predict_row(tokens, self.vocab.word_starts, self.masking, cap, self.replacement_ids, rng)
+        except ValueError as error:
+            raise SampleError(f"row {row}: {error}") from error
 
     def _cap(self, length: int) -> float:
         return float(length) if self.max_predictions is None else float(self.max_predictions)

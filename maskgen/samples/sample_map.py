@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maskgen.mapping.npy_file import MappedRows, map_array
 from maskgen.samples.errors import SampleError
 
 Map = npt.NDArray[Any]
@@ -85,10 +86,13 @@ class MapFile:
     @classmethod
     def of(cls, rows: Map) -> "MapFile | None":
         """The file behind `rows`, when they are the whole of a map of it."""
-        if not (isinstance(rows, np.memmap) and isinstance(rows.base, mmap.mmap) and rows.filename is not None):
-            return None
-        path = os.path.abspath(os.fspath(rows.filename))
-        return cls(path, rows.dtype.str, rows.shape, rows.offset, _identity(path))
+        if isinstance(rows, MappedRows) and rows.source is not None:
+            source = rows.source
+            return cls(source.path, rows.dtype.str, rows.shape, source.offset, source.identity)
+        if isinstance(rows, np.memmap) and isinstance(rows.base, mmap.mmap) and rows.filename is not None:
+            path = os.path.abspath(os.fspath(rows.filename))
+            return cls(path, rows.dtype.str, rows.shape, rows.offset, _identity(path))
+        return None
 
     def open(self) -> Map:
         """Map the file again; it must be the one that was pickled."""
@@ -97,7 +101,7 @@ class MapFile:
                 f"{self.path}: a sample mapping that is gone, or another one than when these samples were pickled; "
                 "expected the same file; build the mapping again and make the samples anew"
             )
-        return np.memmap(self.path, np.dtype(self.dtype), "r", self.offset, self.shape)
+        return map_array(self.path, np.dtype(self.dtype), self.offset, self.shape)
 
 
 def _identity(path: str) -> tuple[int, int]:

@@ -31,6 +31,7 @@ class T5Samples(Samples):
     """
 
     scheme = "t5"
+    keys = ("text_enc", "text_dec", "labels", "loss_mask", "truncated")
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from preprocess.errors import MaskgenError
+from preprocess.errors import ExplainedError
 
 RAW_KEPT = 1 << 20  # bytes of a bad record that are kept for the quarantine file
 
@@ -37,21 +37,12 @@ REMEDIES = {
 }
 
 
-class CorpusError(MaskgenError, ValueError):
+class CorpusError(ExplainedError):
     """Input that is not what it has to be; `reason` is one of the names above where there is one."""
 
     def __init__(self, path: str, place: str, found: str, expected: str, remedy: str, reason: str = "") -> None:
-        super().__init__(path, place, found, expected, remedy, reason)
-        self.path = path
-        self.place = place
-        self.found = found
-        self.expected = expected
-        self.remedy = remedy
+        super().__init__(path, place, found, expected, remedy)
         self.reason = reason
-
-    def __str__(self) -> str:
-        place = f"{self.path}: {self.place}" if self.place else self.path
-        return f"{place}: found {self.found}, expected {self.expected}; {self.remedy}"
 
 
 class CorpusFileError(CorpusError):

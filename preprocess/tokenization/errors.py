@@ -1,20 +1,13 @@
 """What can go wrong with a tokenizer or a text: where, what was found, what was expected, what to do."""
 
-from preprocess.errors import MaskgenError
+from preprocess.errors import ExplainedError, MaskgenError
 
 
-class TokenizerError(MaskgenError, ValueError):
+class TokenizerError(ExplainedError):
     """A tokenizer that cannot be loaded, or that lacks what is asked of it."""
 
     def __init__(self, path: str, found: str, expected: str, remedy: str) -> None:
-        super().__init__(path, found, expected, remedy)
-        self.path = path
-        self.found = found
-        self.expected = expected
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        return f"{self.path}: found {self.found}, expected {self.expected}; {self.remedy}"
+        super().__init__(path, "", found, expected, remedy)
 
 
 class EngineUnsupportedError(TokenizerError):
@@ -24,9 +17,6 @@ class EngineUnsupportedError(TokenizerError):
         super().__init__(f"engine {engine!r}", reason, "a tokenizer that this engine serves exactly", remedy)
         self.engine = engine
         self.reason = reason
-
-    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
-        return type(self), (self.engine, self.reason, self.remedy)
 
 
 class TextError(MaskgenError, ValueError):

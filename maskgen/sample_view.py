@@ -1,0 +1,128 @@
+"""Masked samples as people read them: text with marks at what is masked, and a line of facts.
+
+Data flow: ids --pieces--> words, joined as the vocabulary's word starts say --marks, colours--> lines. Each mark shows
+what the model sees and, after the arrow, what was there. The marks are the same with and without colours.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from maskgen.vocab import Vocab
+
+RESET = "\x1b[0m"
+COLOURS = {
+    "masked": "\x1b[33m",
+    "replaced": "\x1b[31m",
+    "kept": "\x1b[32m",
+    "sentinel": "\x1b[36m",
+    "special": "\x1b[2m",
+}
+Decode = Callable[[list[int]], str]
+
+
+class SampleView:
+    """Shows samples of one vocabulary; `decode` turns ids into text, where a piece alone does not read well."""
+
+    def __init__(self, vocab: Vocab, decode: Decode, coloured: bool) -> None:
+        self.vocab, self.decode, self.coloured = vocab, decode, coloured
+
+    def legend(self, scheme: str) -> str:
+        """What the marks mean, in one line."""
+        if scheme == "t5":
+            marks = [self._mark("[SENTINEL→words]", "sentinel") + " the words that a sentinel stands for"]
+        else:
+            marks = [
+                self._mark("[MASK→word]", "masked") + " masked",
+                self._mark("[other→word]", "replaced") + " replaced by a random id",
+                self._mark("[=word]", "kept") + " to be predicted, shown as it is",
+            ]
+        return " · ".join(marks)
+
+    def show(self, index: int, sample: dict[str, Any]) -> str:
+        """A line of facts and the text of a sample."""
+        lines = self._t5(index, sample) if "text_dec" in sample else self._bert(index, sample)
+        return "\n".join(lines) + "\n"
+
+    def _bert(self, index: int, sample: dict[str, Any]) -> list[str]:
+        length, masked = int(sample["padding_mask"].sum()), int(sample["loss_mask"].sum())
+        facts = [
+            f"{length} of {len(sample['text'])} tokens ({length / len(sample['text']):.0%} full)",
+            f"{masked} to predict ({masked / length:.1%})",
+            f"is_random {sample['is_random']}",
+            f"truncated {sample['truncated']}",
+        ]
+        words = []
+        labels = np.where(sample["loss_mask"] == 1, sample["labels"], -1)[:length].tolist()
+        for id_, label in zip(sample["text"][:length].tolist(), labels, strict=True):
+            if label < 0:
+                words.append((id_, self._plain(id_)))
+            elif id_ == self.vocab.mask_id:
+                words.append((label, self._mark(f"[MASK→{self._piece(label)}]", "masked")))
+            elif id_ == label:
+                words.append((label, self._mark(f"[={self._piece(label)}]", "kept")))
+            else:
+                words.append((label, self._mark(f"[{self._piece(id_)}→{self._piece(label)}]", "replaced")))
+        return [f"sample {index}: {', '.join(facts)}", f"  {self._joined(words)}"]
+
+    def _t5(self, index: int, sample: dict[str, Any]) -> list[str]:
+        used = sample["labels"][sample["loss_mask"] == 1].tolist()
+        sentinels = set(self.vocab.sentinel_ids)
+        text = sample["text_enc"].tolist()
+        while text and text[-1] == self.vocab.pad_id:
+            text.pop()
+        spans: dict[int, list[int]] = {}
+        for id_ in used[:-1]:
+            if id_ in sentinels and id_ not in spans:
+                span = spans.setdefault(id_, [])
+            else:
+                span.append(id_)
+        words = []
+        for id_ in text:
+            span = spans.get(id_, [])
+            if span:
+                inside = self._joined([(each, self._piece(each)) for each in span])
+                words.append((span[0], self._mark(f"[{self._piece(id_)}→{inside}]", "sentinel")))
+            else:
+                words.append((id_, self._plain(id_)))
+        facts = [
+            f"{len(text)} of {len(sample['text_enc'])} tokens ({len(text) / len(sample['text_enc']):.0%} full)",
+            f"{sum(map(len, spans.values()))} masked in {len(spans)} spans",
+            f"{len(used)} of {len(sample['text_dec'])} for the decoder",
+            f"truncated {sample['truncated']}",
+        ]
+        decoder = [
+            (id_, self._mark(self._piece(id_), "sentinel") if id_ in spans else self._plain(id_)) for id_ in used
+        ]
+        return [
+            f"sample {index}: {', '.join(facts)}",
+            f"  {self._joined(words)}",
+            f"  to predict: {self._joined(decoder)}",
+        ]
+
+    def _joined(self, words: Sequence[tuple[int, str]]) -> str:
+        """Words with spaces where one starts: as its id says, and around special tokens."""
+        special, starts = self.vocab.special_ids, self.vocab.word_starts
+        text, after_special = "", True
+        for id_, shown in words:
+            apart = bool(starts[id_]) or id_ in special or after_special
+            text += (" " if text and apart else "") + shown
+            after_special = id_ in special
+        return text
+
+    def _plain(self, id_: int) -> str:
+        return self._mark(self._piece(id_), "special") if id_ in self.vocab.special_ids else self._piece(id_)
+
+    def _piece(self, id_: int) -> str:
+        """An id as text: without the marker of its tokenizer, and nothing that a terminal would act upon."""
+        piece = self.vocab.pieces[id_]
+        text = self.decode([id_]).strip() if id_ not in self.vocab.special_ids else piece
+        if not text or "\ufffd" in text:  # white space, or part of a character
+            text = piece
+        if text.startswith("##") and not self.vocab.word_starts[id_]:
+            text = text[2:]
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+    def _mark(self, text: str, kind: str) -> str:
+        return f"{COLOURS[kind]}{text}{RESET}" if self.coloured else text
