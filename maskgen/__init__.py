@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from maskgen.batches import BatchSource, Blend
     from maskgen.masking import MaskedLmPredictions, MaskedSpan, create_masked_lm_predictions
     from maskgen.rows import Chunks, Documents, PackedDocuments, RowBatch
     from maskgen.samples import BertSamples, RowMasker, T5Samples, to_hf
@@ -14,14 +15,16 @@ if TYPE_CHECKING:
     from maskgen.vocab import Vocab
 
 _HOMES = {
+    "BatchSource": "maskgen.batches",
     "BertSamples": "maskgen.samples",
+    "Blend": "maskgen.batches",
     "Chunks": "maskgen.rows",
     "Documents": "maskgen.rows",
     "MaskedLmPredictions": "maskgen.masking",
     "MaskedSpan": "maskgen.masking",
+    "NextSentenceSamples": "maskgen.schemes",
     "PackedDocuments": "maskgen.rows",
     "RowBatch": "maskgen.rows",
-    "NextSentenceSamples": "maskgen.schemes",
     "RowMasker": "maskgen.samples",
     "SchemeSamples": "maskgen.schemes",
     "T5Samples": "maskgen.samples",
@@ -31,7 +34,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchSource",
     "BertSamples",
+    "Blend",
     "Chunks",
     "Documents",
     "MaskedLmPredictions",

@@ -34,9 +34,7 @@ class CountedSamples:
         indices = np.asarray(indices, np.int64)
         if len(indices) and not 0 <= indices.min() <= indices.max() < self.length:
             raise IndexError(f"sample {indices.max()} of {self.length}")
-        if out is None:
-            out = self.allocate(len(indices))
-        checked_out(self.fields, out, len(indices))
+        out = self.allocate(len(indices)) if out is None else checked_out(self.fields, out, len(indices))
         out["index"][:], out["epoch"][:], out["dataset"][:] = indices, epoch, self.name
         out["rate"][:] = 0 if rate is None else round(rate * 1000)
         out["row"][:] = indices[:, None] * 10 + np.arange(WIDTH)

@@ -61,7 +61,7 @@ def test_other_ranks_go_on_with_the_same_order(samples, shuffle, before, after, 
 
 
 @given(
-    st.integers(1, 9), st.integers(1, 9), st.integers(0, 40), st.integers(1, 40), st.integers(0, 2**62),
+    st.integers(1, 9), st.integers(1, 9), st.integers(0, 40), st.integers(1, 40), st.integers(0, 2**62 - 1),
     st.booleans(),
 )  # fmt: skip
 def test_elastic_over_anything(before, after, steps, size, seed, blended):

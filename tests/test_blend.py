@@ -8,13 +8,16 @@ import pytest
 from counted_samples import CountedSamples, assert_same, drawn
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_files import TOY, toy_dataset
+from sample_files import TOY, toy_dataset, toy_samples
 
-from maskgen.batches import BatchError, BatchSource, Blend
+from maskgen.batches import BatchError, BatchSource, Blend, Draws
+from maskgen.batches.assemble import Assembler, cumulative_lengths
 from maskgen.batches.tree import BlendTree
 from maskgen.identity import difference
-from maskgen.samples import BertSamples, T5Samples
+from maskgen.samples import BertSamples, SampleError, T5Samples
 from maskgen.samples.arrays import Field
+
+BLEND = Blend([CountedSamples(9), CountedSamples(9, 1)])
 
 
 def worst_deviation(weights, draws, chunk=1 << 20):
@@ -120,6 +123,43 @@ def test_rows_are_those_of_their_datasets(tmp_path):
         masked = found["loss_mask"].astype(bool)
         assert found["masked_positions"].tolist() == np.flatnonzero(masked).tolist()
         assert found["masked_labels"].tolist() == found["labels"][masked].tolist()
+
+
+@pytest.mark.parametrize("kind", ["bert", "t5"])
+def test_a_batch_in_parts_is_the_batch_in_one_piece(tmp_path, kind):
+    """Packed arrays too: the same samples under three numbers of a dataset."""
+    samples = toy_samples(tmp_path / "toy", kind, masked_lm_prob=0.4)
+    rng = np.random.RandomState(0)
+    assembler = Assembler([samples] * 3)
+    for size in (1, 2, 5, 30):
+        indices, epochs = rng.randint(0, 30, size), np.full(size, 2)
+        draws = Draws(rng.randint(0, 3, size), epochs, indices)
+        assert_same(assembler.fill(draws, samples.allocate(size), 1, 0.3), samples.batch(indices, epoch=2, rate=0.3))
+
+
+def test_arrays_that_do_not_fit():
+    source = BatchSource(BLEND, batch_size=8)
+    out = source.allocate()
+    for name in ("row", "places"):
+        with pytest.raises(SampleError, match="shape"):
+            source.next_batch({**out, name: out[name][:3]})
+        with pytest.raises(SampleError, match="out has"):
+            source.next_batch({other: array for other, array in out.items() if other != name})
+    with pytest.raises(SampleError, match="out has a list"):
+        source.next_batch([1])
+    with pytest.raises(SampleError, match="index as int8"):
+        source.next_batch({**out, "index": out["index"].astype(np.int8)})
+    assert source.consumed == 0
+
+
+def test_cumulative_lengths_of_documents():
+    batch = {
+        "document_ids": np.array([[0, 0, 1, 2, -1], [0, 0, 0, 0, 0], [-1] * 5, [0, 1, 1, 1, -1]]),
+        "positions": np.array([[0, 1, 0, 0, 0], [0, 1, 2, 3, 4], [0] * 5, [0, 0, 1, 2, 0]]),
+    }
+    found = cumulative_lengths(batch)
+    assert found.dtype == np.int32
+    assert found.tolist() == [0, 2, 3, 4, 9, 10, 13]
 
 
 def test_a_blend_can_be_pickled(tmp_path):

@@ -3,8 +3,11 @@
 import gc
 import json
 import pickle
+import subprocess
+import sys
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -262,3 +265,19 @@ def test_pinned_buffers_and_copies_that_are_under_way():
             assert np.array_equal(copied.cpu().numpy(), next(twin)["row"])
             next(twin)
             del later
+
+
+def test_a_process_may_end_in_the_middle(tmp_path):
+    """Without close: it neither hangs nor crashes, and says nothing."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from counted_samples import CountedSamples\n"
+        "from maskgen.batches import BatchSource\n"
+        "from maskgen.datasets import Loader\n"
+        "loader = Loader(BatchSource(CountedSamples(1000), batch_size=100), depth=3)\n"
+        "print(len(next(loader)['index']))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "100\n", "")

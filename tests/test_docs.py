@@ -37,6 +37,15 @@ def test_python_in_masking_runs():
     assert names["batch"]["text"].shape == (2, 8)
 
 
+def test_python_in_batches_runs():
+    """Its assertion holds, and the ramp is the one of its comment."""
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/batches.md").read_text(), re.DOTALL):
+        exec(compile(block, "batches.md", "exec"), names)
+    assert names["ramp"] == [(0, 4), (34, 8), (67, 12), (100, 16)]
+    assert names["blended"]["text"].shape == (4, 32)
+
+
 def test_examples_in_docstrings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tried = 0
@@ -96,6 +105,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
     [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/batches.md",
         "docs/indexed-dataset.md",
         "docs/mappings.md",
         "docs/exporting.md",

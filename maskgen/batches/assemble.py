@@ -19,8 +19,8 @@ Ids = npt.NDArray[np.int64]
 
 def views(fields: Sequence[Field], arrays: Mapping[str, npt.NDArray[Any]], size: int) -> Batch:
     """The first parts of `arrays` as the arrays of a batch of `size`."""
-    if any(field.name not in arrays for field in fields):
-        return dict(arrays)  # samples say what is missing
+    if not isinstance(arrays, Mapping) or any(field.name not in arrays for field in fields):
+        return checked_out(fields, arrays, size)  # says what is missing
     return {field.name: arrays[field.name][: field.shape(size)[0]] for field in fields}
 
 
@@ -30,6 +30,7 @@ class Assembler:
     def __init__(self, samples: Sequence[SamplesLike]) -> None:
         self.samples = samples
         self.fields = samples[0].fields
+        self._named = [(field.name, field) for field in self.fields]
         self._scratch: list[Batch] = []  # one for each thread that is at work
 
     def fill(self, draws: Draws, out: Batch, threads: int, rate: float | None) -> Batch:
@@ -40,7 +41,8 @@ class Assembler:
             return samples.batch(draws.indices, out=out, threads=threads, epoch=epoch, rate=rate)
         if not groups:
             return self.samples[0].batch([], out=out, threads=threads, rate=rate)
-        out = checked_out(self.fields, out, len(draws))
+        if any(name not in out or out[name].shape != field.shape(len(draws)) for name, field in self._named):
+            checked_out(self.fields, out, len(draws))  # says what is wrong; types are looked at with each group
         scratch = self._arrays(max(map(len, groups)), out)
         packed: dict[str, list[npt.NDArray[Any]]] = {field.name: [] for field in self.fields if field.kind == "packed"}
         sources: list[Ids] = []  # the row of each packed entry

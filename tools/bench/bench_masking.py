@@ -8,80 +8,38 @@ lists of ids in batches of 32 and returns PyTorch tensors, with one thread; it m
 n-grams. Needs torch and transformers; without them only our figures are printed.
 """
 
-import argparse
-import contextlib
-import importlib
-import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from yardstick import (
+    BATCH,
+    CLS,
+    LENGTH,
+    MASK,
+    SEP,
+    Work,
+    compare,
+    parser_of,
+    sentences,
+    text_rows,
+    vocabulary_of,
+)
 
 from maskgen import BertSamples, T5Samples, Vocab, create_masked_lm_predictions, mapping
 from maskgen.samples import RowMasker
-from preprocess import IndexedDataset, IndexedDatasetWriter
+from preprocess import IndexedDataset
 
-LENGTH = 512
-BATCH = 32
-CLS, SEP, MASK = 101, 102, 103
 ROWS = 2048
-Work = tuple[int, Callable[[], object]]  # how many tokens, and what to do with them
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vocabulary", default="tests/golden/bert-base-uncased-vocab.txt", metavar="vocab.txt")
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
-    with open(arguments.vocabulary, encoding="utf-8") as file:
-        pieces = file.read().splitlines()
-    vocab = Vocab(pieces, cls_id=CLS, sep_id=SEP, mask_id=MASK, pad_id=0, bos_id=1, eos_id=2,
-                  sentinel_ids=range(len(pieces) - 200, len(pieces)))  # fmt: skip
+    arguments = parser_of(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        ways = dict(our_ways(vocab, folder))
-        with contextlib.suppress(ImportError):
-            ways = {"transformers collator": collator(arguments.vocabulary), **ways}
-        speeds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(arguments.rounds):
-            for name, (tokens, work) in ways.items():
-                start = time.perf_counter()
-                work()
-                speeds[name].append(tokens / (time.perf_counter() - start) / 1e6)
-    yardstick = statistics.median(speeds["transformers collator"]) if "transformers collator" in speeds else None
-    for name, values in speeds.items():
-        speed = statistics.median(values)
-        ratio = f"   {speed / yardstick:7.2f}x the collator" if yardstick else ""
-        print(f"{name:<44}{speed:8.2f} Mtok/s{ratio}")
-
-
-def text_rows(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Rows of [CLS], random pieces, [SEP]."""
-    tokens = np.random.RandomState(0).randint(1000, 28996, (count, LENGTH))
-    tokens[:, 0], tokens[:, -1] = CLS, SEP
-    return tokens
-
-
-def collator(vocabulary: str) -> Work:
-    """The yardstick: batches of 32 lists of ids."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    torch: Any = importlib.import_module("torch")
-    transformers: Any = importlib.import_module("transformers")
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        os.symlink(os.path.abspath(vocabulary), os.path.join(folder, "vocab.txt"))
-        tokenizer = transformers.BertTokenizerFast.from_pretrained(folder)
-    collate = transformers.DataCollatorForLanguageModeling(tokenizer, return_tensors="pt")
-    batches = [[{"input_ids": row} for row in text_rows(BATCH * (start + 1))[-BATCH:].tolist()] for start in range(4)]
-
-    def work() -> None:
-        for batch in batches:
-            collate(batch)
-
-    return len(batches) * BATCH * LENGTH, work
+        ways = dict(our_ways(vocabulary_of(arguments.vocabulary), folder))
+        compare(ways, arguments.vocabulary, arguments.rounds)
 
 
 def our_ways(vocab: Vocab, folder: str) -> Iterator[tuple[str, Work]]:
@@ -115,16 +73,6 @@ def masked_rows(vocab: Vocab, **options: Any) -> Work:
             masker.batch(tokens[start : start + BATCH], range(start, start + BATCH), out=out)
 
     return ROWS * LENGTH, work
-
-
-def sentences(folder: str) -> IndexedDataset:
-    """A dataset of 20 sentences a document, of 25 tokens on average."""
-    rng = np.random.RandomState(1)
-    documents = 4000
-    lengths = rng.randint(10, 41, documents * 20)
-    with IndexedDatasetWriter(os.path.join(folder, "sentences"), "uint16") as writer:
-        writer.add_documents(rng.randint(1000, 28996, lengths.sum()), lengths, np.full(documents, 20))
-    return IndexedDataset(os.path.join(folder, "sentences"))
 
 
 def bert(dataset: IndexedDataset, vocab: Vocab, dtype: Any = np.int64) -> Work:
