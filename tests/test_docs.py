@@ -26,6 +26,8 @@ def test_python_in_readme_runs(tmp_path, monkeypatch, capsys):
     assert tokenizer.engine == "native"
     assert tokenizer.decode(names["ids"][: names["lengths"][0]]) == "the lighthouse."
     assert names["batch"]["text"].shape == (32, 64)
+    assert names["rows"] == [3, 3, 3, 3, 3]
+    assert names["resumed"].consumed == 40
 
 
 def test_python_in_masking_runs():
