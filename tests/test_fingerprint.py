@@ -474,6 +474,7 @@ def test_command(tmp_path, command):
         (["--check", __file__], "found something else than a fingerprint"),
         (["--check", "nothing", "--num", 3], "--num with --check"),
         (["--output", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--steps", "0", "--batch-size", 10**12], "batch_size is 1000000000000; expected a batch that fits"),
     ],
 )
 def test_wrong_flags_are_one_line(command, flags, message):
