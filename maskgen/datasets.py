@@ -6,6 +6,7 @@ Tensors are valid for as long as anything refers to them: a buffer is filled aga
 gone. Batches that are kept cost new buffers, and nothing else.
 """
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +93,7 @@ class Loader(IterableDataset[Tensors]):
         return self
 
     def __next__(self) -> Tensors:
-        if self._ring is None:
+        if self._ring is None or self._ring.process != os.getpid():  # a forked process has no thread
             self._ring = self._started()
         try:
             found = self._ring.take()
@@ -144,19 +145,26 @@ class Loader(IterableDataset[Tensors]):
 
 
 class _Buffer:
-    """The arrays of one batch; when they are lent out, `views` tells whether anything still refers to them."""
+    """The memory of one batch; `free` tells whether anything still refers to what was lent of it."""
 
     def __init__(self, source: BatchSource, dtypes: Mapping[str, npt.DTypeLike], pinned: bool) -> None:
         self.arrays = source.allocate(dtypes)
         if pinned:
             tensors = {name: torch.from_numpy(array).pin_memory() for name, array in self.arrays.items()}
             self.arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        self.views: list[weakref.ref[npt.NDArray[Any]]] = []
+        self.lent: list[weakref.ref[npt.NDArray[Any]]] = []
         self.copied: torch.cuda.Event | None = None
+
+    def lend(self) -> Batch:
+        """Arrays on this memory, new ones, which every view of them keeps alive."""
+        # A view of a view refers to the array at the bottom of the chain; over a memoryview, that is one of these.
+        arrays = {name: np.asarray(array.data) for name, array in self.arrays.items()}
+        self.lent = [weakref.ref(array) for array in arrays.values()]
+        return arrays
 
     @property
     def free(self) -> bool:
-        return all(view() is None for view in self.views)
+        return all(array() is None for array in self.lent)
 
 
 class _Ring:
@@ -175,6 +183,7 @@ class _Ring:
         self.ready: SimpleQueue[tuple[_Buffer, Tensors, int] | BaseException | None] = SimpleQueue()
         self.lent: list[_Buffer] = []
         self.stopping = threading.Event()
+        self.process = os.getpid()
         for _ in range(depth):
             self.to_fill.put(_Buffer(source, dtypes, pinned))
         self.thread = threading.Thread(target=self._run, args=(source.consumed,), name="maskgen batches", daemon=True)
@@ -202,6 +211,8 @@ class _Ring:
 
     def stop(self) -> None:
         """End the thread, after the batch that it is at."""
+        if self.process != os.getpid():
+            return
         self.stopping.set()
         self.to_fill.put(None)
         with suppress(RuntimeError):  # of a thread that ends its own process
@@ -215,9 +226,8 @@ class _Ring:
                     return
                 if buffer.copied is not None:
                     buffer.copied.synchronize()
-                batch = self.source.batch_at(consumed, out=buffer.arrays)
+                batch = self.source.batch_at(consumed, out=buffer.lend())
                 consumed += size
-                buffer.views = [weakref.ref(array) for array in batch.values()]
                 self.ready.put((buffer, self._tensors(batch), consumed))
                 del batch  # or it would hold its buffer until the next one is ready
             self.ready.put(None)

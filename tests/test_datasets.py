@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -59,6 +60,41 @@ def test_batches_that_are_kept_stay_as_they_are():
     assert len(kept) == len(expected) == 25
     for found, array in zip(kept, expected, strict=True):
         assert np.array_equal(found.numpy(), array)
+
+
+def test_converted_views_that_are_kept_stay_as_they_are():
+    samples = CountedSamples(100)
+
+    def narrow(batch):
+        return {"row": batch["row"][:, :2], "index": batch["index"].reshape(-1, 1)}
+
+    kept = list(Loader(BatchSource(samples, batch_size=8, epochs=2), convert=narrow, depth=1))
+    for found, batch in zip(kept, BatchSource(samples, batch_size=8, epochs=2), strict=True):
+        assert_same(as_arrays(found), narrow(batch))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_goes_on_with_a_thread_of_its_own():
+    code = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from counted_samples import CountedSamples
+from maskgen.batches import BatchSource
+from maskgen.datasets import Loader
+
+loader = Loader(BatchSource(CountedSamples(50), batch_size=4))
+next(loader)
+child = os.fork()
+if not child:
+    signal.alarm(20)
+found = next(loader)["index"].tolist()
+loader.close()
+if not child:
+    os._exit(0 if found == next(BatchSource(CountedSamples(50), batch_size=8))["index"].tolist()[4:] else 1)
+sys.exit(os.waitpid(child, 0)[1] != 0)
+"""
+    folder = str(Path(__file__).parent)
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code, folder], timeout=60, check=False).returncode == 0
 
 
 def test_buffers_are_used_again_when_nothing_refers_to_them():

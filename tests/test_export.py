@@ -202,6 +202,8 @@ def test_a_shard_that_was_cut_is_written_again(tmp_path, folder, monkeypatch):
     first, second, *_ = sorted(data.iterdir())
     first.write_bytes(first.read_bytes()[:-1])
     second.unlink()
+    for number, receipt in enumerate((b"{}", b'{"bytes": 5}', b"[" * 100_000), 1):
+        (data.parent.parent / f"{number:05d}.receipt.json").write_bytes(receipt)
     assert export_samples(samples, folder, settings) == whole
     assert files_of(folder) == files_of(tmp_path / "whole")
 
@@ -256,6 +258,27 @@ def test_a_finished_export_is_kept_or_refused(tmp_path, folder, monkeypatch):
     assert again["rows"] == 2 * done["rows"]
     assert len(load(folder, tmp_path)) == again["rows"]
     assert sorted(os.listdir(tmp_path)) == ["cache", "masked", "toy.bin", "toy.idx", "toy.json"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "shards", "rows", "facts"])
+def test_a_finished_export_that_was_damaged_is_not_taken_for_whole(tmp_path, folder, damage):
+    samples, settings = toy_samples(tmp_path / "toy"), ExportSettings(shard_size=8)
+    export_samples(samples, folder, settings)
+    whole, facts = files_of(folder), json.loads((folder / "export.json").read_text())
+    last = sorted((folder / "data").iterdir())[-1]
+    if damage == "missing":
+        last.unlink()
+    elif damage == "cut":
+        last.write_bytes(last.read_bytes()[:-1])
+    elif damage == "facts":
+        facts["shards"][0] = {"bytes": "many"}
+    else:
+        facts[damage] = 5
+    (folder / "export.json").write_text(json.dumps(facts))
+    with pytest.raises(ExportError, match=r"masked: found .*, expected the finished export.*--overwrite"):
+        export_samples(samples, folder, settings)
+    export_samples(samples, folder, settings, Manner(overwrite=True))
+    assert files_of(folder) == whole
 
 
 def test_what_is_no_export_is_never_replaced(tmp_path, folder):

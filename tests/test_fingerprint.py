@@ -16,6 +16,8 @@ from maskgen.fingerprint import tokens as tokens_module
 from maskgen.fingerprint.batches import joined
 from maskgen.fingerprint.digests import batch_digest
 from maskgen.fingerprint.stages import samples_stage
+from maskgen.fingerprint.view import comparison_lines
+from maskgen.identity import settings_digest
 from maskgen.samples import BertSamples, SampleError, T5Samples
 from maskgen.samples.opening import SampleChoice, scheme_options
 from maskgen.schemes import SCHEMES
@@ -374,6 +376,31 @@ def test_a_fingerprint_that_was_changed(tmp_path, toy):
         read_fingerprint(tmp_path / "f.json")
 
 
+@pytest.mark.parametrize("value", [None, 5, "x", [], [["a", "b"]], {}, {"0": 5}, {"0": {}}, 1e400])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("versions",), ("stages", "samples"), ("stages", "samples", "fields"), ("stages", "samples", "first"),
+        ("stages", "samples", "num"), ("stages", "batches"), ("stages", "batches", "steps"),
+        ("stages", "batches", "steps", "0"), ("stages", "batches", "batch_size"), ("stages", "rows"), ("version",),
+        ("stages", "settings"), ("stages", "tokens"), ("stages", "vocabulary"),
+    ],
+)  # fmt: skip
+def test_hostile_values_that_the_digest_covers(tmp_path, toy, path, value):
+    found = json.loads(to_json(fingerprint(toy(), Request(num=5, steps=(0,), batch_size=4))))
+    place = found
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    found["digest"] = settings_digest(found["stages"])
+    (tmp_path / "f.json").write_text(json.dumps(found))
+    try:
+        known = read_fingerprint(tmp_path / "f.json")
+    except FingerprintError:
+        return
+    comparison_lines(check(known, toy()), "f.json", known["versions"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -447,6 +474,7 @@ def test_command(tmp_path, command):
         (["--check", __file__], "found something else than a fingerprint"),
         (["--check", "nothing", "--num", 3], "--num with --check"),
         (["--output", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--steps", "0", "--batch-size", 10**12], "batch_size is 1000000000000; expected a batch that fits"),
     ],
 )
 def test_wrong_flags_are_one_line(command, flags, message):

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scheme_twins import Twin
 
-from maskgen.schemes.draws import NEVER, Draws, below, in_order, lowest, mix, uniforms
+from maskgen.hashing import mix
+from maskgen.schemes.draws import NEVER, Draws, below, in_order, lowest, uniforms
 
 
 def test_the_finaliser_is_splitmix64():

@@ -198,3 +198,7 @@ def test_the_command(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["file"] == output
     assert main([*call, "--min-count", "99999"]) == 2
     assert "lower --min-count" in capsys.readouterr().err
+    assert main([*call, "--min-pmi", "99"]) == 2
+    assert "occurs 10 times and scores more than 99" in capsys.readouterr().err
+    assert main([*call, "--role", "cls"]) == 2
+    assert "expected ROLE=TOKEN" in capsys.readouterr().err

@@ -9,16 +9,30 @@ from hypothesis import strategies as st
 from scheme_twins import FIRST, LAST, MASK, TOY, Twin, assert_equal, encoder_batch, filled, random_rows, shown
 
 from maskgen.samples import SampleError
+from maskgen.schemes.spanbert import SpanBert
 from maskgen.vocab import Vocab
 
 ONE_PIECE = Vocab(["[PAD]", "[MASK]", *(f"w{i}" for i in range(200)), "##x"], pad_id=0, mask_id=1)
+
+
+def cumulative_shares(max_words):
+    """To the last bit: one product and one sum after the other, as every machine computes them."""
+    share, sums = 0.2, [0.2]
+    for _ in range(max_words - 1):
+        share *= 1 - 0.2
+        sums.append(sums[-1] + share)
+    return [each / sums[-1] for each in sums]
+
+
+@pytest.mark.parametrize("max_words", [1, 2, 10, 300])
+def test_lengths_of_runs_have_the_same_shares_everywhere(max_words):
+    assert SpanBert(TOY, 8, max_words=max_words).cumulative.tolist() == cumulative_shares(max_words)[:-1]
 
 
 def spanbert_twin(twin, tokens, length, rate, max_words):
     ordinary = [i < length and id_ not in TOY.special_ids for i, id_ in enumerate(tokens)]
     places = [i for i, each in enumerate(ordinary) if each]
     budget, masked = math.ceil(rate * len(places)), set()
-    shares = [0.2 * 0.8**i for i in range(max_words)]
 
     def starts(i):
         return ordinary[i] and (i == 0 or not ordinary[i - 1] or bool(TOY.word_starts[tokens[i]]))
@@ -26,8 +40,7 @@ def spanbert_twin(twin, tokens, length, rate, max_words):
     for anchor in sorted(places, key=lambda place: twin.rank(0, place)):
         if anchor in masked or len(masked) >= budget:
             continue
-        cumulative = np.cumsum(np.array(shares) / np.sum(shares))
-        words = 1 + sum(twin.uniform(1, anchor) >= c for c in cumulative[:-1].tolist())
+        words = 1 + sum(twin.uniform(1, anchor) >= c for c in cumulative_shares(max_words)[:-1])
         begin = anchor
         while not starts(begin):
             begin -= 1

@@ -4,9 +4,9 @@ draw number --tree of the blend--> dataset, its own draw number --length--> epoc
 
 Every draw is a function of its number, the lengths, the weights and the seed: nothing is stored, and any draw can be
 asked for first. A permutation of [0, n) is a Feistel network over a rectangle of a x b >= n cells; results outside of
-[0, n) go through it again. With a = ceil(sqrt(n)), b = ceil(n / a), and all arithmetic modulo 2^64:
+[0, n) go through it again. With a = ceil(sqrt(n)), b = ceil(n / a), all arithmetic modulo 2^64, and
+mix of `maskgen/hashing.py`:
 
-    mix(z):  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;  z ^ (z >> 31)
     key = mix(mix(mix(mix(seed) ^ 0x6F72646572) ^ epoch) ^ dataset)
     step(t, x, m) = ((mix(key + 0x9E3779B97F4A7C15 * (t * 2^32 + x + 1)) >> 32) * m) >> 32
     l, r = x div b, x mod b;  for t = 0 ... 15:  l = (l + step(t, r, a)) mod a  where t is even,
@@ -23,15 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.batches.tree import BlendTree
+from maskgen.hashing import GAMMA, Words, mix, word
 
 VERSION = 1
 ROUNDS = 16  # permutations of six things are uniform as far as 100,000 of them show; 8 rounds would do for thousands
 DOMAIN = 0x6F72646572  # keeps these words apart from those that samples draw under the same seed
-GAMMA = 0x9E3779B97F4A7C15
 BLOCK = 1 << 14  # draws looked up at once: numpy's overhead disappears, and the first batch waits for 5 ms
 
 Ids = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
 HALF = np.uint64(32)
 
 
@@ -62,7 +61,7 @@ class Order:
         self._widths: Words = np.array(
             [-(-length // root) for length, root in zip(lengths, roots, strict=True)], np.uint64
         )
-        self._key: Words = mix(mix(_word(seed)) ^ np.uint64(DOMAIN))
+        self._key: Words = mix(mix(word(seed)) ^ np.uint64(DOMAIN))
         self._block: tuple[int, Draws] | None = None
 
     def draws(self, first: int, last: int) -> Draws:
@@ -106,16 +105,6 @@ class Order:
         return {**self.__dict__, "_block": None}
 
 
-def mix(words: Words) -> Words:
-    """The finaliser of SplitMix64, of each word."""
-    words = words ^ (words >> np.uint64(30))
-    words *= np.uint64(0xBF58476D1CE4E5B9)
-    words ^= words >> np.uint64(27)
-    words *= np.uint64(0x94D049BB133111EB)
-    words ^= words >> np.uint64(31)
-    return words
-
-
 def permuted(positions: Words, keys: Words, lengths: Words, heights: Words, widths: Words) -> Words:
     """The image of each position under the permutation of its key and length."""
     result = _through_network(positions, keys, heights, widths)
@@ -142,7 +131,3 @@ def _through_network(positions: Words, keys: Words, heights: Words, widths: Word
     left *= widths
     left += right
     return left
-
-
-def _word(number: int) -> Words:
-    return np.array([number % 2**64], np.uint64)

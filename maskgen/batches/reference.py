@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from maskgen.batches.order import DOMAIN, GAMMA, ROUNDS
+from maskgen.batches.order import DOMAIN, ROUNDS
+from maskgen.hashing import GAMMA
 
 WORD = 1 << 64
 

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from maskgen.hashing import Words
+
 Ids = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
 
 SCALE = 1 << 62  # the heaviest weight as an integer, so that sums are exact and the same everywhere
 ONE = 1 << 64

@@ -31,13 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Find, save, say how many."""
     from maskgen.samples import SampleError
+    from maskgen.samples.opening import parse_roles
     from maskgen.schemes.ngrams import NGrams, save_ngrams
     from maskgen.schemes.pmi_search import find_ngrams
     from maskgen.vocab import Vocab
     from preprocess import IndexedDataset, load_tokenizer
 
-    roles = dict(text.partition("=")[::2] for text in arguments.role)
-    vocab = Vocab.from_tokenizer(arguments.tokenizer, roles=roles)
+    vocab = Vocab.from_tokenizer(arguments.tokenizer, roles=parse_roles(arguments.role))
     ngrams, facts = find_ngrams(
         IndexedDataset(arguments.prefix),
         vocab,
@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if not ngrams:
         raise SampleError(
-            f"{arguments.prefix}: no n-gram of 2 words or more occurs {arguments.min_count} times; expected some; "
-            "lower --min-count, or use more text"
+            f"{arguments.prefix}: no n-gram of 2 words or more occurs {arguments.min_count} times and scores more than "
+            f"{arguments.min_pmi:g}; expected some; lower --min-count or --min-pmi, or use more text"
         )
     sizes = NGrams(ngrams, vocab).sizes.tolist()
     save_ngrams(arguments.output, vocab, ngrams, {"min_count": arguments.min_count, **facts})

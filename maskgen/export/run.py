@@ -101,7 +101,37 @@ def _finished(target: str, plan: Plan, overwrite: bool) -> dict[str, Any] | None
             f"{target}: found an export with other settings ({what}), expected the same ones or a free name; choose "
             "another output, or add --overwrite to replace it"
         )
+    _check_files(target, known, plan)
     return known
+
+
+def _check_files(target: str, known: dict[str, Any], plan: Plan) -> None:
+    """Refuse a finished export that says other things than what lies there."""
+    shards, damage = known.get("shards"), None
+    if not isinstance(shards, list) or len(shards) != plan.shards or known.get("rows") != plan.rows:
+        damage = f"{FACTS} with something else than {plan.shards} shards of {plan.rows} rows"
+    elif not isinstance(known.get("digest"), str) or not all(map(_is_receipt, shards)):
+        damage = f"{FACTS} without the facts of each shard"
+    else:
+        for shard, facts in enumerate(shards):
+            path = os.path.join(target, "data", plan.file_name(shard))
+            if not _is_file(path, facts["bytes"]):
+                damage = f"data/{plan.file_name(shard)} missing, or not of {facts['bytes']} bytes"
+                break
+    if damage is not None:
+        raise ExportError(
+            f"{target}: found {damage}, expected the finished export that it was; choose another output, or add "
+            "--overwrite to make it again"
+        )
+
+
+def _is_file(path: str, size: int) -> bool:
+    return os.path.isfile(path) and os.path.getsize(path) == size
+
+
+def _is_receipt(facts: Any) -> bool:
+    kinds = {"file": str, "rows": int, "bytes": int, "content": str, "sha256": str}
+    return isinstance(facts, dict) and all(type(facts.get(name)) is kind for name, kind in kinds.items())
 
 
 def _adopt(folder: WorkFolder, plan: Plan, overwrite: bool) -> None:
@@ -127,7 +157,7 @@ def _write_shards(samples: AnySamples, plan: Plan, folder: WorkFolder, manner: M
         for shard in range(plan.shards):
             path = folder.file(f"result/data/{plan.file_name(shard)}")
             facts = _facts(folder.receipt_path(shard))
-            if facts is not None and os.path.exists(path) and os.path.getsize(path) == facts["bytes"]:
+            if facts is not None and _is_receipt(facts) and _is_file(path, facts["bytes"]):
                 bar.update(facts["rows"])
             else:
                 facts = write_shard(samples, plan, shard, path, manner.threads, bar.update)
@@ -154,7 +184,7 @@ def _publish(folder: WorkFolder, target: str, facts: dict[str, Any]) -> None:
 
 def _facts(path: str) -> dict[str, Any] | None:
     """The JSON object in a file of ours; None where there is no file, or none of ours."""
-    with suppress(FileNotFoundError, NotADirectoryError, ValueError):
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         if os.path.getsize(path) <= LARGEST:
             with open(path, "rb") as file:
                 facts = json.loads(file.read())

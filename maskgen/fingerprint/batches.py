@@ -3,6 +3,7 @@
 step --BatchSource, one a rank--> each rank's rows --joined--> the global batch --> digests of its order and its arrays
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 
 from maskgen.batches import BatchSource
 from maskgen.fingerprint.digests import batch_digest
+from maskgen.mapping.arguments import memory_limit
 from maskgen.samples.arrays import Batch, Field
+from maskgen.samples.errors import SampleError
 from maskgen.samples.opening import AnySamples
 
+COPIES = 2  # of a batch: the ranks' parts, and the whole of them
 ENDS = "cumulative_lengths"  # where documents end in a batch laid end to end: the one array that is no field
 
 
@@ -20,6 +24,12 @@ def batches_stage(
     samples: AnySamples, steps: Sequence[int], batch_size: int, seed: int, threads: int, ranks: int
 ) -> dict[str, Any]:
     """For each step: which samples, of which epochs, in which order; and what is in their arrays."""
+    needed = COPIES * 8 * batch_size * sum(math.prod(field.shape(1)) for field in samples.fields)
+    if needed > memory_limit():
+        raise SampleError(
+            f"batch_size is {batch_size}; expected a batch that fits into the {memory_limit()} bytes of this machine, "
+            f"and it takes {needed}; lower it"
+        )
     sources = [
         BatchSource(samples, batch_size=batch_size, seed=seed, rank=rank, world_size=ranks, threads=max(1, threads))
         for rank in range(ranks)

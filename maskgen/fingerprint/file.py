@@ -97,10 +97,22 @@ def read_fingerprint(path: str | os.PathLike[str]) -> dict[str, Any]:
         if settings_digest(facts["stages"]) != facts["digest"] or not ALWAYS <= names <= set(STAGES):
             raise refusal
         Request.of(facts)
-        dict(facts["versions"])
+        if not _is_well_formed(facts):
+            raise refusal
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise (error if isinstance(error, FingerprintError) else refusal) from None
     return facts
+
+
+def _is_well_formed(facts: dict[str, Any]) -> bool:
+    """Whether everything that a comparison looks into has the form that it expects."""
+    known, samples = facts["stages"], facts["stages"]["samples"]
+    steps = known["batches"]["steps"] if "batches" in known else {}
+    return (
+        all(isinstance(stage, dict) for stage in known.values())
+        and all(isinstance(each, dict) for each in (samples["fields"], samples["first"], facts["versions"], steps))
+        and all(isinstance(each, dict) and {"order", "arrays"} <= set(each) for each in steps.values())
+    )
 
 
 def versions() -> dict[str, str]:

@@ -63,7 +63,10 @@ def checked_replacements(ids: Sequence[int] | npt.NDArray[Any] | None, vocab: Vo
     """The ids that may replace a token: those given, else every id that has a piece."""
     if ids is None:
         return vocab.known_ids
-    array = np.array(ids)
+    try:
+        array = np.array(ids)
+    except ValueError:  # lists of different lengths
+        array = np.empty(0, object)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
         raise SampleError(
             f"replacement_ids are {array.dtype} of the shape {array.shape}; expected at least one id in one dimension; "

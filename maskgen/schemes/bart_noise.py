@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.schemes.draws import PLACE, Draws, Words, below, uniforms
+from maskgen.hashing import Words
+from maskgen.schemes.draws import PLACE, Draws, below, uniforms
 from maskgen.schemes.uniform import Replacements
 from maskgen.vocab import Ids, Table
 

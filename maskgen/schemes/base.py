@@ -7,6 +7,7 @@ never chosen, and none but the mask, sentinels and what a scheme documents is ev
 """
 
 import math
+import reprlib
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -97,9 +98,24 @@ def checked_share(value: Any, name: str, most: float = 1.0) -> float:
     return share
 
 
+def checked_numbers(values: Any, name: str, count: int) -> npt.NDArray[np.float64]:
+    """`count` finite numbers from 0 on, not all of them 0."""
+    try:
+        numbers = np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError):  # text, lists of different lengths, integers beyond any double
+        numbers = np.full((), np.nan)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all() or numbers.min() < 0 or not numbers.max() > 0:
+        found = f"of the shape {numbers.shape}" if np.ndim(numbers) else reprlib.repr(values)
+        raise SampleError(f"{name} are {found}; expected {count} numbers from 0 on, some above 0; correct them")
+    return numbers
+
+
 def checked_ids(ids: Any, name: str, vocab: Vocab) -> Ids:
     """Ids of the vocabulary, at least one."""
-    array: npt.NDArray[Any] = np.array(ids)
+    try:
+        array: npt.NDArray[Any] = np.array(ids)
+    except ValueError:  # lists of different lengths
+        array = np.empty(0, object)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
         raise SampleError(
             f"{name} are {array.dtype} of the shape {array.shape}; expected at least one id; correct them"

@@ -2,9 +2,9 @@
 
 (seed, epoch, index) --mix--> key of a sample; (key, stream, number) --mix--> a 64-bit word --> uniform, integer, order
 
-This is the promise that samples of all schemes but Megatron-LM's rest on. All arithmetic is modulo 2^64:
+This is the promise that samples of all schemes but Megatron-LM's rest on. All arithmetic is modulo 2^64, mix is
+that of `maskgen/hashing.py`:
 
-    mix(z):  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;  z ^ (z >> 31)
     key(seed, epoch, index) = mix(mix(mix(seed) ^ epoch) ^ index)
     word(key, stream, number) = mix(key + 0x9E3779B97F4A7C15 * (stream * 2^32 + number + 1))
 
@@ -21,25 +21,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maskgen.hashing import GAMMA, Words, mix, word
 from maskgen.vocab import Ids, Table
 
-Words = npt.NDArray[np.uint64]
-
-GAMMA = 0x9E3779B97F4A7C15
 PLACE_BITS = 20
 MOST_PLACES = 1 << PLACE_BITS
 PLACE = np.uint64(MOST_PLACES - 1)
 NEVER = np.uint64(2**64 - 1)  # the rank of a place that is not to be chosen: above every rank of a place below the last
-
-
-def mix(words: Words) -> Words:
-    """The finaliser of SplitMix64, of each word."""
-    words = words ^ (words >> np.uint64(30))
-    words *= np.uint64(0xBF58476D1CE4E5B9)
-    words ^= words >> np.uint64(27)
-    words *= np.uint64(0x94D049BB133111EB)
-    words ^= words >> np.uint64(31)
-    return words
 
 
 class Draws:
@@ -47,7 +35,7 @@ class Draws:
 
     def __init__(self, seed: int, epoch: int, indices: Ids) -> None:
         self.seed, self.epoch, self.indices = seed, epoch, indices
-        self.keys = mix(mix(mix(_word(seed)) ^ _word(epoch)) ^ indices.astype(np.uint64))
+        self.keys = mix(mix(mix(word(seed)) ^ word(epoch)) ^ indices.astype(np.uint64))
 
     def words(self, stream: int, count: int) -> Words:
         """Words 0 to count - 1 of a stream: a row a sample."""
@@ -93,10 +81,6 @@ def in_order(ranks: Words, count: int) -> list[int]:
     """The places of the `count` lowest ranks of one row, lowest first."""
     places: list[int] = (np.sort(ranks)[:count] & PLACE).tolist()
     return places
-
-
-def _word(number: int) -> Words:
-    return np.array([number % 2**64], np.uint64)
 
 
 @lru_cache(maxsize=64)

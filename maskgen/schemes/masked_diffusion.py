@@ -20,6 +20,7 @@ from maskgen.vocab import Ids, Vocab
 
 TIME, TURN = 4, 5  # streams
 KINDS = ("llada", "mdlm")
+MOST_STRATA = 1 << 32  # what `below` can tell apart
 Reals = npt.NDArray[np.float64]
 
 
@@ -54,6 +55,8 @@ class MaskedDiffusion(EncoderScheme):
         self.kind, self.fixed = kind, None if rate is None else checked_share(rate, "rate")
         self.eps, self.eps_t = checked_share(eps, "eps", 0.5), checked_share(eps_t, "eps_t", 0.5)
         self.strata = integer((1 if kind == "llada" else 64) if strata is None else strata, "strata", 1)
+        if self.strata > MOST_STRATA:
+            raise SampleError(f"strata is {strata}; expected 1 to {MOST_STRATA}; correct it")
         self.fields = (*self.fields, *(Field(name, "number", 1, 0, None, real=True) for name in ("t", "weights")))
 
     @property

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from maskgen.hashing import Words
 from maskgen.identity import vocab_digest
 from maskgen.samples.errors import SampleError
-from maskgen.schemes.draws import Words
 from maskgen.schemes.words import WordRuns, lookup
 from maskgen.vocab import Ids, Table, Vocab
 from preprocess.errors import os_failure

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maskgen.hashing import Words
 from maskgen.identity import array_digest
 from maskgen.samples.bert import SPECIALS_OF_PAIR, truncate
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
 from maskgen.samples.sample_map import Limits, MapFile, check_map
-from maskgen.schemes.draws import Draws, Words, below, uniforms
+from maskgen.schemes.draws import Draws, below, uniforms
 from maskgen.vocab import Ids, Vocab
 from preprocess import IndexedDataset, IndexedDatasetError, lost_page_count
 

@@ -4,6 +4,7 @@ words --longest n-gram from each on--> units --in random order, up to the share-
 """
 
 import os
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ class Pmi(EncoderScheme):
         leave: float = 0.1,
     ) -> None:
         super().__init__(vocab, seq_length, rate=rate)
-        if ngrams is None:
-            raise SampleError("pmi without ngrams; expected a file of n-grams; find them with maskgen pmi")
+        if not isinstance(ngrams, (str, os.PathLike, NGrams)):
+            found = "without ngrams" if ngrams is None else f"with {reprlib.repr(ngrams)} as ngrams"
+            raise SampleError(f"pmi {found}; expected a file of n-grams; find them with maskgen pmi")
         self.ngrams = ngrams if isinstance(ngrams, NGrams) else NGrams.load(ngrams, vocab)
         self.leave = checked_share(leave, "leave")
         self.treatment = Treatment(1 - checked_share(random, "random") - self.leave, random)

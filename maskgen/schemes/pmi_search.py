@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maskgen.hashing import Words
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
-from maskgen.schemes.draws import Words
 from maskgen.schemes.ngrams import LONGEST, SHORTEST
 from maskgen.schemes.words import WordRuns, lookup
 from maskgen.vocab import Ids, Vocab

@@ -12,7 +12,7 @@ from maskgen.samples.arrays import Batch, Field
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
 from maskgen.schemes.base import EncoderScheme, checked_share, write_masked
-from maskgen.schemes.draws import PLACE, Draws, uniforms
+from maskgen.schemes.draws import MOST_PLACES, PLACE, Draws, uniforms
 from maskgen.schemes.uniform import Replacements, Treatment, shown, word_begins
 from maskgen.vocab import Ids, Table, Vocab
 
@@ -48,13 +48,18 @@ class SpanBert(EncoderScheme):
     ) -> None:
         super().__init__(vocab, seq_length, rate=rate)
         self.geometric, self.max_words = checked_share(geometric, "geometric"), integer(max_words, "max_words", 1)
+        if self.max_words >= MOST_PLACES:
+            raise SampleError(f"max_words is {max_words}; expected less than {MOST_PLACES}; correct it")
         if not 0 < self.geometric < 1:
             raise SampleError(f"geometric is {geometric!r}; expected a number between 0 and 1; correct it")
         self.leave = checked_share(leave, "leave")
         self.treatment = Treatment(1 - checked_share(random, "random") - self.leave, random)
         self.replacements = Replacements(vocab)
-        shares = self.geometric * (1 - self.geometric) ** np.arange(self.max_words)
-        self.cumulative = np.cumsum(shares / shares.sum())[:-1]
+        # Products and sums one after the other: a power in an array has other last bits on other machines.
+        factors = np.full(self.max_words, 1 - self.geometric)
+        factors[0] = self.geometric
+        sums = np.cumsum(np.cumprod(factors))
+        self.cumulative = (sums / sums[-1])[:-1]
         width = self.seq_length
         self.fields = (
             *self.fields,

@@ -11,7 +11,7 @@ import numpy as np
 
 from maskgen.samples.arrays import Batch, Field
 from maskgen.samples.errors import SampleError
-from maskgen.schemes.base import checked_share
+from maskgen.schemes.base import checked_numbers, checked_share
 from maskgen.schemes.draws import Draws, uniforms
 from maskgen.schemes.span_corruption import checked_mean, decoder_length
 from maskgen.schemes.spans import SpanScheme, count_of_spans, random_spans, spread
@@ -64,12 +64,12 @@ class Ul2(SpanScheme):
         rate: float | None = None,
         max_seq_length_dec: int | None = None,
     ) -> None:
-        self.denoisers = tuple(_checked(each) for each in denoisers)
+        self.denoisers = tuple(_checked(each) for each in _listed(denoisers, "denoisers", "denoisers"))
         if not self.denoisers:
             raise SampleError("denoisers are none; expected at least one; leave them at the defaults")
         self.fixed = None if rate is None else checked_share(rate, "rate")
         self.weights = _shares(weights, len(self.denoisers))
-        self.mode_tokens = None if mode_tokens is None else tuple(mode_tokens)
+        self.mode_tokens = None if mode_tokens is None else _listed(mode_tokens, "mode_tokens", "pieces")
         self.extra = 0 if mode_tokens is None else 1
         densities = [each.density if self.fixed is None else self.fixed for each in self.denoisers]
         means = [each.mean_length or float(max(seq_length, 1)) for each in self.denoisers]
@@ -142,11 +142,13 @@ def _checked(denoiser: Any) -> Denoiser:
     return Denoiser(kind, None if mean is None else checked_mean(mean), checked_share(density, "density"))
 
 
+def _listed(values: Any, name: str, of: str) -> tuple[Any, ...]:
+    if not isinstance(values, (list, tuple)):
+        raise SampleError(f"{name} are {values!r}; expected a list of {of}; correct them")
+    return tuple(values)
+
+
 def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    given = np.ones(count) if weights is None else np.array(weights, np.float64)
-    if given.shape != (count,) or not np.isfinite(given).all() or given.min() < 0 or not given.sum() > 0:
-        raise SampleError(
-            f"weights are {weights!r}; expected {count} numbers from 0 on, one a denoiser, some above 0; correct them"
-        )
+    given = np.ones(count) if weights is None else checked_numbers(weights, "weights", count)
     shares: list[float] = (given / given.sum()).tolist()
     return shares

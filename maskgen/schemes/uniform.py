@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from maskgen.samples.arrays import Batch
 from maskgen.samples.errors import SampleError
-from maskgen.schemes.base import EncoderScheme, checked_share, write_masked
+from maskgen.schemes.base import EncoderScheme, checked_numbers, checked_share, write_masked
 from maskgen.schemes.draws import Draws, below, lowest, uniforms
 from maskgen.vocab import Ids, Table, Vocab
 
@@ -144,11 +144,10 @@ class UniformScheme(EncoderScheme):
 
 def checked_counts(counts: Any, vocab: Vocab) -> npt.NDArray[np.float64]:
     """How often each id occurs, or other weights of replacements: one number from 0 on for each id."""
-    weights = np.array(counts, np.float64)
-    sound = weights.shape == (len(vocab),) and bool(np.isfinite(weights).all()) and float(weights.min()) >= 0
-    if not sound or not weights[vocab.ordinary_ids].sum() > 0:
+    weights = checked_numbers(counts, "replacement_counts", len(vocab))
+    if not weights[vocab.ordinary_ids].sum() > 0:
         raise SampleError(
-            f"replacement_counts have the shape {weights.shape}; expected ({len(vocab)},), a number from 0 on for each "
-            "id, and some ordinary id above 0; count the tokens of the dataset with numpy.bincount"
+            "replacement_counts are 0 for every ordinary id; expected some above 0; count the tokens of the dataset "
+            "with numpy.bincount"
         )
     return weights

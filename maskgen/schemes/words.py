@@ -2,7 +2,7 @@
 
 tokens --among, begins--> words --contributions of tokens--> hash a word --> hash of 1, 2, 3, ... words from each on
 
-Arithmetic is modulo 2^64, with mix and GAMMA of draws.py:
+Arithmetic is modulo 2^64, with mix and GAMMA of hashing.py:
 
     hash of a word = sum of mix(token + GAMMA * (its place in the word + 1))
     hash of words w0 w1 ... = sum of mix(hash of wk + GAMMA * (k + 1))
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.schemes.draws import GAMMA, Words, mix
+from maskgen.hashing import GAMMA, Words, mix
 from maskgen.vocab import Ids, Table
 
 
