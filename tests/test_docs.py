@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,8 @@ def test_python_and_the_example_in_samples_run(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.split() == expected.split()
 
 
-def test_python_and_commands_in_schemes_run(tmp_path, monkeypatch, capsys):
+def test_python_commands_and_examples_in_schemes_run(tmp_path, monkeypatch, capsys):
+    """Each scheme has an example, and it is what the command prints."""
     monkeypatch.chdir(tmp_path)
     assert cli.main(["demo"]) == 0
     text = (ROOT / "docs/schemes.md").read_text()
@@ -90,8 +92,16 @@ def test_python_and_commands_in_schemes_run(tmp_path, monkeypatch, capsys):
     assert names["later"]["text"].shape == (3, 64)
     for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
         for command in block.replace("\\\n", " ").strip().splitlines():
-            assert cli.main(command.split()[1:]) == 0
-    assert "n-grams of 2 words" in capsys.readouterr().out
+            assert cli.main(shlex.split(command)[1:]) == 0
+    capsys.readouterr()
+    shown = []
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for call in block.replace("\\\n", " ").split("$ maskgen ")[1:]:
+            command, _, expected = call.partition("\n")
+            assert cli.main(shlex.split(command)) == 0
+            assert capsys.readouterr().out.split() == expected.split(), command
+            shown += re.findall(r"--scheme (\S+)", command)
+    assert set(shown) == set(names["SCHEMES"])
     assert all(f"### {name}\n" in text for name in names["SCHEMES"])
 
 
