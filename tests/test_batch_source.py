@@ -295,6 +295,8 @@ def test_states_that_are_none():
         source.load_state_dict(tampered)
     with pytest.raises(BatchError, match="changed after it was saved"):
         source.load_state_dict({**good, "settings": [1]})
+    with pytest.raises(BatchError, match="changed after it was saved"):
+        source.load_state_dict({**good, "settings": {"order": b"bytes"}})
     assert source.consumed == 8
     source.load_state_dict(good)
 

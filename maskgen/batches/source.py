@@ -175,7 +175,7 @@ class BatchSource:
                 "saved it"
             )
         settings = state["settings"]
-        if not isinstance(settings, Mapping) or settings_digest(settings) != state["digest"]:
+        if not _is_digest_of(state["digest"], settings):
             raise BatchError("a state whose digest is not that of its settings; it was changed after it was saved")
         if (place := difference(settings, self.describe())) is not None:
             raise BatchError(
@@ -186,6 +186,13 @@ class BatchSource:
 
     def __repr__(self) -> str:
         return f"BatchSource({self.samples!r}, {self.sizes!r}, rank {self.rank} of {self.world_size}: {self.consumed})"
+
+
+def _is_digest_of(digest: Any, settings: Any) -> bool:
+    try:
+        return isinstance(settings, Mapping) and settings_digest(settings) == digest
+    except (TypeError, ValueError, RecursionError):  # values that JSON cannot hold
+        return False
 
 
 def _seed(value: Any) -> int:
