@@ -112,6 +112,8 @@ def test_errors(tmp_path):
     _, rows, dataset = corpus(tmp_path / "d")
     with pytest.raises(SampleError, match="moves tokens"):
         NextSentenceSamples(dataset, rows, TOY, max_seq_length=29, scheme="bart")
+    with pytest.raises(SampleError, match="documents=True with pairs"):
+        NextSentenceSamples(dataset, rows, TOY, max_seq_length=29, documents=True)
     with pytest.raises(SampleError, match="random_share is 2"):
         NextSentenceSamples(dataset, rows, TOY, max_seq_length=29, random_share=2)
     with pytest.raises(SampleError, match="a target of"):

@@ -40,6 +40,8 @@ class NextSentenceSamples(SchemeSamples):
         random_share: float = 0.5,
         **options: Any,
     ) -> None:
+        if options.get("documents"):
+            raise SampleError("documents=True with pairs, which have types instead; expected False; leave it out")
         share = checked_share(random_share, "random_share")
         self.pairs = PairRows(dataset, sample_map, vocab, max_seq_length, share)
         super().__init__(self.pairs, vocab, scheme, seed=seed, **options)
