@@ -40,6 +40,17 @@ def test_python_in_masking_runs():
     assert names["batch"]["text"].shape == (2, 8)
 
 
+def test_python_in_rows_runs_with_the_results_of_its_comments(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names, compared = {}, 0
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/rows.md").read_text(), re.DOTALL):
+        exec(compile(block, "rows.md", "exec"), names)
+        for expression, result in re.findall(r"^(batch\..*?)  # (.*)$", block, re.MULTILINE):
+            assert eval(expression, names) == eval(result), expression
+            compared += 1
+    assert compared == 8
+
+
 def test_python_in_batches_runs():
     """Its assertion holds, and the ramp is the one of its comment."""
     names = {}
