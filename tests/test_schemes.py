@@ -146,6 +146,48 @@ def test_descriptions(name):
     assert_same(samples_of(name, tokens, lengths, rate=rate, **wide).batch([0, 1]), samples.batch([0, 1], rate=rate))
 
 
+OTHER_OPTIONS = {  # what each option is changed to; a new option has to be added here
+    "roberta": {
+        "rate": 0.4, "random": 0.5, "leave": 0.5, "whole_words": True, "replacement_counts": np.arange(90),
+    },
+    "electra": {"rate": 0.4, "mask": 0.5},
+    "modernbert": {"rate": 0.4, "random": 0.5, "leave": 0.5},
+    "masked-diffusion": {"kind": "mdlm", "eps": 0.3, "eps_t": 0.4, "strata": 3, "rate": 0.4},
+    "spanbert": {"rate": 0.4, "geometric": 0.6, "max_words": 2, "random": 0.5, "leave": 0.5},
+    "pmi": {"ngrams": NGrams([(50, 52)], TOY), "rate": 0.4, "random": 0.5, "leave": 0.5},
+    "span-corruption": {"rate": 0.4, "mean_length": 2, "random_roll": True, "max_seq_length_dec": 70},
+    "ul2": {
+        "denoisers": [("S", None, 0.3)] * 7, "weights": [1, 2, 3, 4, 5, 6, 7], "rate": 0.4, "max_seq_length_dec": 70,
+        "mode_tokens": ["[NLU]", "[S2S]", "[NLG]"],
+    },
+    "bart": {
+        "rate": 0.4, "poisson_lambda": 1, "replace_length": -1, "random": 0.5, "insert": 0.5, "rotate": 0.5,
+        "permute_sentences": 0.5, "sentence_end_ids": [60, 61],
+    },
+}  # fmt: skip
+
+
+def test_every_option_of_every_scheme_is_tried():
+    assert {name: set(options) for name, options in OTHER_OPTIONS.items()} == {
+        name: set(scheme.__init__.__kwdefaults__) for name, scheme in SCHEMES.items()
+    }
+
+
+@pytest.mark.parametrize(("name", "option"), [(name, option) for name in SCHEMES for option in OTHER_OPTIONS[name]])
+def test_each_option_changes_samples_and_what_they_say_they_are(name, option):
+    tokens, lengths = random_rows(1, 40, 40, FIRST)
+    lengths = np.maximum(lengths, 2)
+    base = {"kind": "mdlm"} if option == "eps_t" else {}  # an option of that kind
+    one, other = (
+        samples_of(name, tokens, lengths, **base, **change) for change in ({}, {option: OTHER_OPTIONS[name][option]})
+    )
+    if option != "ngrams":
+        assert one.describe()["options"][option] != other.describe()["options"][option]
+    assert one.describe() != other.describe()
+    batches = [samples.batch(range(40)) for samples in (one, other)]
+    assert any(not np.array_equal(batches[0][key], batches[1][key]) for key in batches[0])
+
+
 @pytest.mark.parametrize("name", SCHEMES)
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), "much"])
 def test_rates_are_shares(name, rate):
