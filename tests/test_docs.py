@@ -4,12 +4,15 @@ import doctest
 import importlib
 import pkgutil
 import re
+import runpy
 import shlex
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from maskgen import cli
+from maskgen.schemes import SCHEMES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -114,6 +117,18 @@ def test_python_commands_and_examples_in_schemes_run(tmp_path, monkeypatch, caps
             shown += re.findall(r"--scheme (\S+)", command)
     assert set(shown) == set(names["SCHEMES"])
     assert all(f"### {name}\n" in text for name in names["SCHEMES"])
+
+
+def test_the_drawing_of_schemes_is_that_of_the_page():
+    """After a change of the page: python tools/draw_schemes.py."""
+    drawing = (ROOT / "docs/schemes.svg").read_text()
+    assert (
+        runpy.run_path(str(ROOT / "tools/draw_schemes.py"))["drawn"]((ROOT / "docs/schemes.md").read_text()) == drawing
+    )
+    texts = [
+        "".join(each.itertext()) for each in ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert set(SCHEMES) <= set(texts)
 
 
 @pytest.mark.parametrize("kind", ["run", "test"])
