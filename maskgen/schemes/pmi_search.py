@@ -21,6 +21,7 @@ from maskgen.schemes.words import WordRuns, lookup
 from maskgen.vocab import Ids, Vocab
 from preprocess import IndexedDataset
 
+DIGITS = 9  # of scores; equal ones are told apart by their hashes
 CHUNK = 1 << 22  # tokens looked at together: 40 bytes each while they are counted
 Reals = npt.NDArray[np.float64]
 
@@ -58,7 +59,7 @@ class Level:
             left, right = smaller[k - 1], smaller[self.size - k - 1]
             one, other = lookup(self.cuts[:, 2 * k - 2], left.hashes), lookup(self.cuts[:, 2 * k - 1], right.hashes)
             explained = np.maximum(explained, left.best[one] + right.best[other])
-        self.pmi = log_share - explained
+        self.pmi = np.round(log_share - explained, DIGITS)  # logarithms have other last bits on other machines
         self.best = np.maximum(log_share, explained)
 
 
