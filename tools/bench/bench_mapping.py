@@ -115,8 +115,7 @@ def measure_blending(helper: Any) -> None:
 def load_helper(path: str, folder: str) -> Any:
     """The existing helper as a module; compiled first where `path` is its source."""
     if path.endswith(".cpp"):
-        import pybind11
-
+        pybind11: Any = importlib.import_module("pybind11")
         built = os.path.join(folder, "helpers_cpp" + str(sysconfig.get_config_var("EXT_SUFFIX")))
         includes = [f"-I{pybind11.get_include()}", f"-I{sysconfig.get_paths()['include']}"]
         flags = ["-O3", "-Wall", "-shared", "-std=c++17", "-fPIC"]  # those of its Makefile
