@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.mapping.cache import dataset_key
+from maskgen.probing import look_at
 from maskgen.vocab import ROLES, Vocab
 from preprocess import IndexedDataset
 from preprocess.errors import os_failure
@@ -23,7 +24,7 @@ from preprocess.indexed.format import bin_path
 from preprocess.indexed.sidecar import read_sidecar
 
 CHUNK = 4 << 20  # bytes digested at a time; a part of what array_digest promises
-PROBES, PROBE_BYTES = 64, 4096
+PROBES = 64
 LONGEST_VALUE = 80
 
 
@@ -129,10 +130,8 @@ def _short(value: Any) -> str:
 def _look_at_tokens(path: str) -> bytes:
     try:
         size = os.path.getsize(path)
-        digest = hashlib.sha256()
-        with open(path, "rb") as file:
-            for offset in range(0, size, max(PROBE_BYTES, size // PROBES)):
-                digest.update(os.pread(file.fileno(), PROBE_BYTES, offset))
     except OSError as error:
         raise os_failure(path, "read it", error, "check the disk and the network") from None
+    digest = hashlib.sha256()
+    look_at(path, size, PROBES, digest)
     return digest.digest()

@@ -5,20 +5,19 @@ read, and the tokens at a thousand places, which is all of them in a dataset of 
 """
 
 import hashlib
-import os
 from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
 
+from maskgen.probing import look_at
 from preprocess import IndexedDataset, IndexedDatasetError
-from preprocess.errors import os_failure
 from preprocess.indexed.format import bin_path, sidecar_path
 from preprocess.indexed.index_file import load_index, open_index
 from preprocess.indexed.parts import read_parts
 from preprocess.indexed.sidecar import Part, describe_files, read_sidecar
 
-PROBES, PROBE_BYTES = 1024, 4096
+PROBES = 1024
 
 
 def tokens_stage(dataset: IndexedDataset, full: bool, progress: bool) -> dict[str, Any]:
@@ -57,10 +56,5 @@ def _read(path: str, parts: list[Part], progress: bool) -> list[Part]:
 
 def _look(path: str, size: int) -> str:
     digest = hashlib.sha256(str(size).encode())
-    try:
-        with open(path, "rb") as file:
-            for offset in range(0, size, max(PROBE_BYTES, size // PROBES)):
-                digest.update(os.pread(file.fileno(), PROBE_BYTES, offset))
-    except OSError as error:
-        raise os_failure(path, "read it", error, "check the disk and the network") from None
+    look_at(path, size, PROBES, digest)
     return digest.hexdigest()

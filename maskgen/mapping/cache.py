@@ -27,13 +27,14 @@ from maskgen.mapping.build import build_mapping, mapping_dtype
 from maskgen.mapping.cache_folder import cache_folder, lock_folder, write_array
 from maskgen.mapping.npy_file import map_rows
 from maskgen.mapping.splits import part_documents
+from maskgen.probing import look_at
 from preprocess import IndexedDataset
 from preprocess.errors import os_failure
 from preprocess.indexed.format import bin_path, idx_path
 from preprocess.indexed.sidecar import read_sidecar
 
 VERSION = 1  # of the rows: whenever the same arguments give other rows, this changes
-PROBES, PROBE_BYTES = 1024, 4096
+PROBES = 1024
 
 
 @dataclass(frozen=True)
@@ -144,14 +145,13 @@ def dataset_key(dataset: IndexedDataset) -> str:
     try:
         size, bin_size = os.path.getsize(path), os.path.getsize(bin_path(dataset.prefix))
         digest = hashlib.sha256(f"{size} {bin_size} ".encode())
-        with open(path, "rb") as file:
-            if sidecar is None or (sidecar.idx.bytes, sidecar.bin_size) != (size, bin_size):
+        if sidecar is None or (sidecar.idx.bytes, sidecar.bin_size) != (size, bin_size):
+            with open(path, "rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
-            else:
-                digest.update(sidecar.digest.encode())
-                for offset in range(0, size, max(PROBE_BYTES, size // PROBES)):
-                    digest.update(os.pread(file.fileno(), PROBE_BYTES, offset))
+        else:
+            digest.update(sidecar.digest.encode())
+            look_at(path, size, PROBES, digest)
     except OSError as error:
         raise os_failure(path, "read it", error, "check the disk and the network") from None
     return digest.hexdigest()
