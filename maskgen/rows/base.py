@@ -11,11 +11,10 @@ from maskgen.rows.batch import RowBatch, arrays_of, cumulative, new_arrays
 from maskgen.rows.gather import Gather, gather_by_twin, gather_natively
 from maskgen.rows.pieces import LARGEST_ID, Integers, Pieces, Specials
 from maskgen.rows.selection import Selection
-from maskgen.samples.checks import checked_indices, integer
+from maskgen.samples.checks import checked_engine, checked_indices, integer
 from maskgen.samples.errors import SampleError
 from preprocess import IndexedDataset, IndexedDatasetError, lost_page_count
 
-ENGINES = ("native", "reference")
 LONGEST = 1 << 24  # entries of a row
 VERSION = 1  # of what rows are: it changes when the same arguments give other ones
 
@@ -50,9 +49,7 @@ class RowSource(ABC):
         self.pad_id = integer(pad_id, "pad_id", 0)
         if self.pad_id > LARGEST_ID:
             raise SampleError(f"pad_id is {pad_id}; expected an id from 0 to {LARGEST_ID}; correct it")
-        if engine not in ENGINES:
-            raise SampleError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}; correct its name")
-        self.engine = engine
+        self.engine = checked_engine(engine)
         self.dtype = checked_dtype(dtype)
 
     @abstractmethod

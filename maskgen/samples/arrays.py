@@ -59,6 +59,23 @@ class Field:
             )
 
 
+def decoder_fields(largest_id: int, width: int, width_dec: int) -> tuple[Field, ...]:
+    """The arrays of samples with an encoder and a decoder."""
+    return (
+        Field("text_enc", "row", width, 0, largest_id),
+        Field("padding_mask", "row", width, 0, 1),
+        Field("text_dec", "row", width_dec, 0, largest_id),
+        Field("labels", "row", width_dec, -1, largest_id),
+        Field("loss_mask", "row", width_dec, 0, 1),
+        Field("truncated", "number", width, 0, 1),
+        Field("lengths", "number", width, 0, width),
+        Field("lengths_dec", "number", width_dec, 0, width_dec),
+        Field("masked_positions", "packed", width_dec, 0, None),
+        Field("masked_labels", "packed", width_dec, 0, largest_id),
+        Field("masked_counts", "number", width_dec, 0, width_dec),
+    )
+
+
 def allocate(fields: Sequence[Field], size: int, dtypes: Mapping[str, npt.DTypeLike] | None) -> Batch:
     """Arrays for batches of `size`: int64, and float64 for reals, where `dtypes` says nothing else."""
     wanted = dict(dtypes or {})
@@ -74,6 +91,12 @@ def allocate(fields: Sequence[Field], size: int, dtypes: Mapping[str, npt.DTypeL
         field.check_type(dtype, size)
         arrays[field.name] = np.zeros(field.shape(size), dtype)
     return arrays
+
+
+def in_use(fields: Sequence[Field], arrays: Batch, used: int) -> Batch:
+    """The arrays of a batch, packed ones as views of their first `used` entries."""
+    packed = {field.name for field in fields if field.kind == "packed"}
+    return {name: array[:used] if name in packed else array for name, array in arrays.items()}
 
 
 def checked_out(fields: Sequence[Field], out: Any, size: int) -> Batch:

@@ -20,15 +20,14 @@ from maskgen.identity import array_digest, dataset_identity, plain, vocab_digest
 from maskgen.masking import MaskedLmPredictions
 from maskgen.masking.reference import predict_row
 from maskgen.masking.settings import MaskingSettings
-from maskgen.samples.arrays import Batch, Field, allocate, checked_out
-from maskgen.samples.checks import checked_indices, checked_replacements, integer, thread_count
+from maskgen.samples.arrays import Batch, Field, allocate, checked_out, in_use
+from maskgen.samples.checks import checked_engine, checked_indices, checked_replacements, integer, thread_count
 from maskgen.samples.errors import SampleError
 from maskgen.samples.native import ABSENT
 from maskgen.samples.sample_map import Limits, MapFile, check_map
 from maskgen.vocab import Ids, Vocab
 from preprocess import IndexedDataset, IndexedDatasetError, lost_page_count
 
-ENGINES = ("native", "reference")
 VERSION = 1  # of what Megatron-LM's schemes promise: it changes when their bits do
 Sample = dict[str, Any]
 
@@ -69,9 +68,7 @@ class Samples(ABC):
             )
         if not isinstance(vocab, Vocab):
             raise SampleError(f"vocab is a {type(vocab).__name__}; expected a Vocab; pass Vocab.from_tokenizer(path)")
-        if engine not in ENGINES:
-            raise SampleError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}; correct its name")
-        self.dataset, self.vocab, self.engine = dataset, vocab, engine
+        self.dataset, self.vocab, self.engine = dataset, vocab, checked_engine(engine)
         self.max_seq_length = integer(max_seq_length, "max_seq_length", specials + 1)
         self.seed = integer(seed, "seed", None)
         self.replacement_ids = checked_replacements(replacement_ids, vocab)
@@ -159,8 +156,7 @@ class Samples(ABC):
             masked = fill(self, chosen, out, threads, drawing)
         finally:
             self._check_pages(before)
-        packed = {field.name for field in self.fields if field.kind == "packed"}
-        return {name: array[:masked] if name in packed else array for name, array in out.items()}
+        return in_use(self.fields, out, masked)
 
     def allocate(self, batch_size: int, dtypes: Mapping[str, npt.DTypeLike] | None = None) -> Batch:
         """Arrays to pass to `batch` as `out`, again and again.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Ids, Vocab
 
+ENGINES = ("native", "reference")
 MOST_THREADS = 512  # more than the cores of any machine; a system that has no more threads to give is an error
 
 
@@ -23,6 +24,13 @@ def integer(value: Any, name: str, least: int | None) -> int:
         wanted = "an integer" if least is None else f"an integer from {least} on"
         raise SampleError(f"{name} is {value!r}; expected {wanted}; correct it")
     return number
+
+
+def checked_engine(name: str) -> str:
+    """The name of an engine that exists."""
+    if name not in ENGINES:
+        raise SampleError(f"engine is {name!r}; expected one of {', '.join(ENGINES)}; correct its name")
+    return name
 
 
 def thread_count(threads: Any, rows: int) -> int:

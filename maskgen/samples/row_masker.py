@@ -14,12 +14,10 @@ from maskgen.masking import MaskedLmPredictions
 from maskgen.masking.native import native_settings
 from maskgen.masking.reference import predict_row
 from maskgen.masking.settings import MaskingSettings, as_number
-from maskgen.samples.arrays import Batch, Field, allocate, checked_out
-from maskgen.samples.checks import checked_replacements, integer, integers, thread_count
+from maskgen.samples.arrays import Batch, Field, allocate, checked_out, in_use
+from maskgen.samples.checks import checked_engine, checked_replacements, integer, integers, thread_count
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Vocab
-
-ENGINES = ("native", "reference")
 
 
 class RowMasker:
@@ -46,8 +44,7 @@ class RowMasker:
         masking_style: str = "bert",
         replacement_ids: Sequence[int] | npt.NDArray[Any] | None = None,
     ) -> None:
-        if engine not in ENGINES:
-            raise SampleError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}; correct its name")
+        checked_engine(engine)
         if max_predictions is not None and not as_number(max_predictions) >= 0:
             raise SampleError(f"max_predictions is {max_predictions!r}; expected a number from 0 on; correct it")
         if not isinstance(vocab, Vocab):
@@ -124,8 +121,7 @@ class RowMasker:
         out = self.allocate(count) if out is None else checked_out(self.fields, out, count)
         fill = self._fill if self.engine == "native" else self._fill_by_twin
         masked = fill(tokens, used, starts, out, thread_count(threads, count))
-        packed = ("masked_positions", "masked_labels")
-        return {name: array[:masked] if name in packed else array for name, array in out.items()}
+        return in_use(self.fields, out, masked)
 
     def _fill(
         self, tokens: npt.NDArray[Any], lengths: npt.NDArray[Any], seeds: npt.NDArray[Any], out: Batch, threads: int

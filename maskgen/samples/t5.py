@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from maskgen.masking import MaskedSpan
 from maskgen.samples import native
-from maskgen.samples.arrays import Batch, Field
+from maskgen.samples.arrays import Batch, decoder_fields
 from maskgen.samples.base import Drawing, Sample, Samples, padded
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
@@ -70,20 +70,7 @@ class T5Samples(Samples):
         self._bos, self._eos, self._pad = vocab.ids("bos", "eos", "pad")
         vocab.require("sentinels")
         self.max_seq_length_dec = integer(max_seq_length_dec, "max_seq_length_dec", 1)
-        width, width_dec, largest = self.max_seq_length, self.max_seq_length_dec, len(vocab) - 1
-        self.fields = (
-            Field("text_enc", "row", width, 0, largest),
-            Field("padding_mask", "row", width, 0, 1),
-            Field("text_dec", "row", width_dec, 0, largest),
-            Field("labels", "row", width_dec, -1, largest),
-            Field("loss_mask", "row", width_dec, 0, 1),
-            Field("truncated", "number", width, 0, 1),
-            Field("lengths", "number", width, 0, width),
-            Field("lengths_dec", "number", width_dec, 0, width_dec),
-            Field("masked_positions", "packed", width_dec, 0, None),
-            Field("masked_labels", "packed", width_dec, 0, largest),
-            Field("masked_counts", "number", width_dec, 0, width_dec),
-        )
+        self.fields = decoder_fields(len(vocab) - 1, self.max_seq_length, self.max_seq_length_dec)
 
     def _own_options(self) -> dict[str, Any]:
         return {"max_seq_length_dec": self.max_seq_length_dec}

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from maskgen.samples.arrays import Batch
+from maskgen.samples.arrays import Batch, decoder_fields
 from maskgen.samples.errors import SampleError
 from maskgen.schemes import bart_noise
 from maskgen.schemes.bart_noise import BatchDraws, Noise, RowDraws
 from maskgen.schemes.base import Scheme, checked_ids, checked_share
 from maskgen.schemes.draws import Draws
-from maskgen.schemes.spans import decoder_fields
 from maskgen.schemes.uniform import Replacements
 from maskgen.vocab import Ids, Vocab
 
@@ -73,7 +72,7 @@ class Bart(Scheme):
             replacements=Replacements(vocab),
             ends_sentence=ends_sentence,
         )
-        self.fields = decoder_fields(vocab, self.seq_length, self.seq_length)
+        self.fields = decoder_fields(len(vocab) - 1, self.seq_length, self.seq_length)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.identity import dataset_identity, vocab_digest
-from maskgen.samples.arrays import Batch, Field, allocate, checked_out
+from maskgen.samples.arrays import Batch, Field, allocate, checked_out, in_use
 from maskgen.samples.checks import checked_indices, integer
 from maskgen.samples.errors import SampleError
 from maskgen.schemes.base import Scheme
@@ -106,8 +106,7 @@ class SchemeSamples:
         lengths: Ids = np.asarray(rows.lengths, np.int64)
         self._check_tokens(tokens, chosen)
         used = self.scheme.fill(tokens, lengths, draws, rate, out)
-        packed = {field.name for field in self.fields if field.kind == "packed"}
-        batch = {name: array[:used] if name in packed else array for name, array in out.items()}
+        batch = in_use(self.fields, out, used)
         self._write_rest(batch, rows)
         return batch
 

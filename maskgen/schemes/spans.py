@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.samples.arrays import Batch, Field
+from maskgen.samples.arrays import Batch, decoder_fields
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
 from maskgen.schemes.base import Scheme
@@ -133,7 +133,7 @@ class SpanScheme(Scheme):
         vocab.require("sentinels")
         self.sentinels: Ids = np.array(vocab.sentinel_ids, np.int64)
         self.width_dec = integer(needed if max_seq_length_dec is None else max_seq_length_dec, "max_seq_length_dec", 1)
-        self.fields = decoder_fields(vocab, self.seq_length + self.extra, self.width_dec)
+        self.fields = decoder_fields(len(vocab) - 1, self.seq_length + self.extra, self.width_dec)
 
     def write(
         self, tokens: Ids, lengths: Ids, noise: Table, draws: Draws, out: Batch, prefixes: Ids | None = None
@@ -175,24 +175,6 @@ class SpanScheme(Scheme):
                 f"sample {draws.indices[row]} needs {needed[row]} entries for its decoder and max_seq_length_dec is "
                 f"{self.width_dec}; raise it, or lower the rate"
             )
-
-
-def decoder_fields(vocab: Vocab, width: int, width_dec: int) -> tuple[Field, ...]:
-    """The arrays of schemes with an encoder and a decoder: those of T5Samples."""
-    largest = len(vocab) - 1
-    return (
-        Field("text_enc", "row", width, 0, largest),
-        Field("padding_mask", "row", width, 0, 1),
-        Field("text_dec", "row", width_dec, 0, largest),
-        Field("labels", "row", width_dec, -1, largest),
-        Field("loss_mask", "row", width_dec, 0, 1),
-        Field("truncated", "number", width, 0, 1),
-        Field("lengths", "number", width, 0, width),
-        Field("lengths_dec", "number", width_dec, 0, width_dec),
-        Field("masked_positions", "packed", width_dec, 0, None),
-        Field("masked_labels", "packed", width_dec, 0, largest),
-        Field("masked_counts", "number", width_dec, 0, width_dec),
-    )
 
 
 def write_decoded(encoder: Ids, lengths: Ids, targets: Ids, counts: Ids, scheme: SpanScheme, out: Batch) -> int:
