@@ -68,6 +68,7 @@ setup(
                 "wordpiece_binding.cpp",
                 "text_batch.cpp",
                 "wordpiece.cpp",
+                "wordpiece_blocks.cpp",
                 "wordpiece_model.cpp",
                 "learned_text.cpp",
                 "piece_trie.cpp",

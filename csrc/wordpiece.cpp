@@ -42,6 +42,27 @@ bool WordPieceWorker::encode_json(const char* begin, const char* end, TokenBuffe
 
 template <bool kJson>
 WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* end, TokenBuffer& out) {
+    out.reserve(static_cast<std::size_t>(end - begin) + kSlack);
+    Progress at{begin, 0};
+    while (at.cursor < end) {
+        const char* until = end;
+#ifdef MASKGEN_BYTE_CLASSES
+        if (model_.has_byte_classes_) {
+            const Outcome outcome = scan_blocks<kJson>(at, end, out);
+            if (outcome != kDone) return outcome;
+            // What is hard seldom comes alone.
+            until = end - at.cursor > 64 ? at.cursor + 64 : end;
+        }
+#endif
+        const Outcome outcome = scan_words<kJson>(at, until, end, out);
+        if (outcome != kDone) return outcome;
+    }
+    return finish(at.count, end, out) ? kDone : kNeedsReference;
+}
+
+template <bool kJson>
+WordPieceWorker::Outcome WordPieceWorker::scan_words(Progress& at, const char* until, const char* end,
+                                                     TokenBuffer& out) {
     using Model = WordPieceModel;
     const std::uint8_t* kinds = (kJson ? model_.json_kinds_ : model_.kinds_).data();
     const auto kind_at = [&](const char* cursor) { return kinds[static_cast<unsigned char>(*cursor)]; };
@@ -49,13 +70,12 @@ WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* en
         return last == end || kind_at(last) <= Model::kEscape || (kind_at(last) == Model::kChinese && !joins(last, end));
     };
     Window window;
-    const char* cursor = begin;
-    out.reserve(static_cast<std::size_t>(end - begin) + kSlack);
-    std::size_t count = 0;
+    const char* cursor = at.cursor;
+    std::size_t count = at.count;
 
     for (;;) {
         std::uint8_t kind = Model::kSpace;
-        for (; cursor < end; ++cursor) {
+        for (; cursor < until; ++cursor) {
             kind = kind_at(cursor);
             if (kind > Model::kPunctuation) break;
             // Without a branch: white space is put down too, and what comes next is put over it.
@@ -64,12 +84,12 @@ WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* en
             pending_[count].place = &model_.ascii_sets_[byte];
             pending_[count].key.low = byte;
             count += kind;
-            if (count == kMostPending) {
+            if (count >= kEnoughPending) {
                 if (!finish(count, end, out)) return kNeedsReference;
                 count = 0;
             }
         }
-        if (cursor == end) break;
+        if (cursor >= until) break;
 
         const char* word = cursor;
         Pending& next = pending_[count];
@@ -133,12 +153,13 @@ WordPieceWorker::Outcome WordPieceWorker::scan(const char* begin, const char* en
             next.kind = Pending::kUnremembered;
             next.word_end = cursor;
         }
-        if (++count == kMostPending) {
+        if (++count >= kEnoughPending) {
             if (!finish(count, end, out)) return kNeedsReference;
             count = 0;
         }
     }
-    return finish(count, end, out) ? kDone : kNeedsReference;
+    at = {cursor, count};
+    return kDone;
 }
 
 // The second half of the scan, some words later: by now the tables' lines, asked for when the words were seen, are near
@@ -193,7 +214,8 @@ bool WordPieceWorker::finish(std::size_t count, const char* end, TokenBuffer& ou
 // the long one; a word that no table knows is not looked for in another (that would be a wait for memory). And since
 // finish() writes ids before it makes room for more, no entry may have more ids than its word has bytes.
 bool WordPieceWorker::look_up(const Pending& word, bool elsewhere) {
-    const LongMemo::Key long_key{{word.key, word.kind == Pending::kLong ? word.second : Key16{0, 0}}};
+    const Key16 first{word.key.low, word.kind == Pending::kTiny ? 0 : word.key.high};
+    const LongMemo::Key long_key{{first, word.kind == Pending::kLong ? word.second : Key16{0, 0}}};
     if (elsewhere) {
         if (const LongIds* found = long_memo_.set(long_key)->find(long_key)) {
             ids_.assign(found->ids, found->ids + found->count);

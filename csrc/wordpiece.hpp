@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "byte_classes.hpp"
 #include "learned_text.hpp"
 #include "piece_trie.hpp"
 #include "token_buffer.hpp"
@@ -48,6 +49,9 @@ private:
     static constexpr std::int32_t kNotAsked = -1, kNotAlone = -2;
 
     void classify_ascii();
+#ifdef MASKGEN_BYTE_CLASSES
+    static ByteClasses byte_classes_of(const std::array<std::uint8_t, 256>& kinds);
+#endif
     // What the second character of a JSON escape stands for, when the scan can take it; else -1.
     int unescaped(int escape) const;
     bool is_literal(const char* cursor, const char* end) const;
@@ -67,6 +71,10 @@ private:
     bool literal_with_slash_ = false;
     std::array<std::uint8_t, 256> kinds_;
     std::array<std::uint8_t, 256> json_kinds_;  // the same inside a JSON string
+#ifdef MASKGEN_BYTE_CLASSES
+    bool has_byte_classes_ = false;
+    ByteClasses byte_classes_, json_byte_classes_;
+#endif
     std::array<std::int8_t, 256> escapes_;      // unescaped()
     std::array<std::int32_t, 128> ascii_ids_{};
     // Punctuation as the scan looks up words: a set of its own for each.
@@ -103,8 +111,19 @@ private:
         };
     };
 
+    struct Progress {
+        const char* cursor;
+        std::size_t count;  // of what is pending
+    };
+
     template <bool kJson>
     Outcome scan(const char* begin, const char* end, TokenBuffer& out);
+    template <bool kJson>
+    Outcome scan_words(Progress& at, const char* until, const char* end, TokenBuffer& out);
+#ifdef MASKGEN_BYTE_CLASSES
+    template <bool kJson>
+    Outcome scan_blocks(Progress& at, const char* end, TokenBuffer& out);
+#endif
     const char* end_of_word(const char* cursor, const char* end, const std::uint8_t* kinds);
     bool finish(std::size_t count, const char* end, TokenBuffer& out);
     bool joins(const char* cursor, const char* end);  // whether a Chinese candidate is part of the word before it
@@ -114,7 +133,7 @@ private:
     void resolve_by_reference(const char* begin, const char* end);
     bool flush_word();
 
-    static constexpr std::size_t kMostPending = 32;
+    static constexpr std::size_t kEnoughPending = 32, kMostPending = kEnoughPending + 64;
     static constexpr std::size_t kMostHardWords = 4096, kLongestHardWord = 256;
 
     WordPieceModel& model_;

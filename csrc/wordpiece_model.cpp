@@ -39,7 +39,29 @@ WordPieceModel::WordPieceModel(Reference& reference, const WordPieceSettings& se
     json_kinds_ = kinds_;
     json_kinds_['\\'] = kEscape;
     for (int byte = 0; byte < 256; ++byte) escapes_[byte] = static_cast<std::int8_t>(unescaped(byte));
+#ifdef MASKGEN_BYTE_CLASSES
+    const auto is_space = [&](char byte) { return kinds_[static_cast<unsigned char>(byte)] == kSpace; };
+    has_byte_classes_ = cpu_has_byte_classes() && is_space('\n') && is_space('\t') && is_space('\r');
+    byte_classes_ = byte_classes_of(kinds_);
+    json_byte_classes_ = byte_classes_of(json_kinds_);
+#endif
 }
+
+#ifdef MASKGEN_BYTE_CLASSES
+ByteClasses WordPieceModel::byte_classes_of(const std::array<std::uint8_t, 256>& kinds) {
+    ByteClasses classes;
+    for (unsigned byte = 0; byte < 0x80; ++byte) {
+        switch (kinds[byte]) {
+            case kWord: classes.add(classes.word, byte); break;
+            case kPunctuation: classes.add(classes.punctuation, byte); break;
+            case kLiteralStart: case kEscape: classes.add(classes.soft, byte); break;
+            case kGlue: classes.add(classes.hard, byte); break;
+            default: break;
+        }
+    }
+    return classes;
+}
+#endif
 
 void WordPieceModel::classify_ascii() {
     kinds_.fill(kWord);
