@@ -38,31 +38,25 @@ private:
     Item* items_;
 };
 
-// Three ids of 21 bits in 8 bytes, from the lowest bits up; behind the last one all bits of an id are set.
+// Three ids of 20 bits in 8 bytes, from the lowest bits up, and above them how many count.
 class PackedIds {
 public:
     static constexpr std::size_t kIds = 3;
-    static constexpr std::int32_t kLargestId = 0x1ffffe;
+    static constexpr std::int32_t kLargestId = 0xfffff;
     static constexpr std::uint64_t kElsewhere = ~std::uint64_t{0};  // more ids than fit: see LongMemo
 
     static std::uint64_t pack(const std::int32_t* ids, std::size_t count) {
-        std::uint64_t packed = kElsewhere >> 1;
-        for (std::size_t i = 0; i < count; ++i) {
-            packed ^= (static_cast<std::uint64_t>(ids[i]) ^ kNone) << (21 * i);
-        }
+        std::uint64_t packed = static_cast<std::uint64_t>(count) << 60;
+        for (std::size_t i = 0; i < count; ++i) packed |= static_cast<std::uint64_t>(ids[i]) << (20 * i);
         return packed;
     }
     // Writes three ids, and returns behind those that count.
     static std::int32_t* unpack(std::uint64_t packed, std::int32_t* ids) {
-        const std::uint64_t first = packed & kNone, second = packed >> 21 & kNone, third = packed >> 42 & kNone;
-        ids[0] = static_cast<std::int32_t>(first);
-        ids[1] = static_cast<std::int32_t>(second);
-        ids[2] = static_cast<std::int32_t>(third);
-        return ids + (first != kNone) + (second != kNone) + (third != kNone);
+        ids[0] = static_cast<std::int32_t>(packed & kLargestId);
+        ids[1] = static_cast<std::int32_t>(packed >> 20 & kLargestId);
+        ids[2] = static_cast<std::int32_t>(packed >> 40 & kLargestId);
+        return ids + (packed >> 60);
     }
-
-private:
-    static constexpr std::uint64_t kNone = 0x1fffff;
 };
 
 // Words of up to 8 bytes with at most three ids.
@@ -92,7 +86,7 @@ public:
 private:
     static constexpr std::uint64_t kFactor = 0x9e3779b97f4a7c15u;
 
-    TableMemory<Set, 16384> sets_;
+    TableMemory<Set, 32768> sets_;
 };
 
 // Words of up to 16 * `Blocks` bytes, laid out so that an entry's size is a power of two.
@@ -151,5 +145,5 @@ struct LongIds {
     std::int32_t count;  // right behind the ids, so that all can be copied at once
 };
 
-using ShortMemo = MemoTable<1, ShortIds, 32768>;  // 32 bytes an entry
+using ShortMemo = MemoTable<1, ShortIds, 65536>;  // 32 bytes an entry
 using LongMemo = MemoTable<2, LongIds, 32768>;    // 64 bytes an entry
