@@ -29,8 +29,9 @@ PieceTrie::PieceTrie(const std::vector<Entry>& opening, const std::vector<Entry>
     std::vector<Range> pending{{0, 0, entries.size(), 0}};
     std::vector<Range> children;
     std::vector<unsigned char> bytes;
-    for (std::size_t next = 0; next < pending.size(); ++next) {
-        const Range range = pending[next];
+    while (!pending.empty()) {
+        const Range range = pending.back();
+        pending.pop_back();
         children.clear();
         bytes.clear();
         for (std::size_t i = range.first; i < range.last; ++i) {

@@ -145,5 +145,5 @@ struct LongIds {
     std::int32_t count;  // right behind the ids, so that all can be copied at once
 };
 
-using ShortMemo = MemoTable<1, ShortIds, 65536>;  // 32 bytes an entry
+using ShortMemo = MemoTable<1, ShortIds, 32768>;  // 32 bytes an entry
 using LongMemo = MemoTable<2, LongIds, 32768>;    // 64 bytes an entry
