@@ -14,6 +14,7 @@
 #include <new>
 
 #include "byte_block.hpp"
+#include "byte_classes.hpp"
 #include "huge_pages.hpp"
 
 // Zeroed memory for `Count` items, aligned to a huge page.
@@ -64,7 +65,7 @@ class TinyMemo {
 public:
     static constexpr std::size_t kBytes = 8;
 
-    struct Set {  // one cache line
+    struct alignas(64) Set {  // one cache line
         std::uint64_t keys[4];
         std::uint64_t ids[4];
 
@@ -74,6 +75,14 @@ public:
             const unsigned which = (keys[1] == key) + 2u * (keys[2] == key) + 3u * (keys[3] == key);
             return keys[which] == key ? ids + which : nullptr;
         }
+#ifdef MASKGEN_BYTE_CLASSES
+        MASKGEN_AVX2 const std::uint64_t* find_at_once(std::uint64_t key) const {
+            const __m256i all = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
+            const __m256i same = _mm256_cmpeq_epi64(all, _mm256_set1_epi64x(static_cast<long long>(key)));
+            const int found = _mm256_movemask_pd(_mm256_castsi256_pd(same));
+            return found == 0 ? nullptr : ids + _tzcnt_u32(static_cast<unsigned>(found));
+        }
+#endif
         void insert(std::uint64_t key, std::uint64_t packed) {
             std::memmove(keys + 1, keys, 3 * sizeof(keys[0]));
             std::memmove(ids + 1, ids, 3 * sizeof(ids[0]));

@@ -175,38 +175,29 @@ bool WordPieceWorker::finish(std::size_t count, const char* end, TokenBuffer& ou
                 continue;
             }
             elsewhere = found != nullptr;
-        } else if (next->kind == Pending::kShort) {
-            const ShortIds* found = static_cast<const ShortMemo::Set*>(next->place)->find({{next->key}});
-            if (found != nullptr && found->packed[0] != PackedIds::kElsewhere) {
-                ids = PackedIds::unpack(found->packed[1], PackedIds::unpack(found->packed[0], ids));
-                continue;
-            }
-            elsewhere = found != nullptr;
-        } else if (next->kind == Pending::kId) {
-            *ids++ = next->id;
+        } else if (write_known(*next, ids, elsewhere)) {
             continue;
-        } else if (next->kind == Pending::kLong) {
-            const LongMemo::Key key{{next->key, next->second}};
-            if (const LongIds* found = static_cast<const LongMemo::Set*>(next->place)->find(key)) {
-                std::memcpy(ids, found->ids, sizeof(found->ids));
-                ids += found->count;
-                continue;
-            }
         }
-        const char* word_end = next->word_end;
-        if (next->kind == Pending::kUnremembered) {
-            if (!resolve(next->word, word_end)) return false;
-        } else {
-            word_end = next->word + next->length;
-            if (!look_up(*next, elsewhere)) return false;
-        }
-        // Room is made here alone: boundaries and memo entries give no more ids than they have bytes.
-        out.set_end(ids);
-        out.reserve(ids_.size() + static_cast<std::size_t>(end - word_end) + kSlack);
-        out.append(ids_.data(), ids_.size());
-        ids = out.end();
+        if (!write_missing(*next, elsewhere, end, ids, out)) return false;
     }
     out.set_end(ids);
+    return true;
+}
+
+bool WordPieceWorker::write_missing(const Pending& word, bool elsewhere, const char* end, std::int32_t*& ids,
+                                    TokenBuffer& out) {
+    const char* word_end = word.word_end;
+    if (word.kind == Pending::kUnremembered) {
+        if (!resolve(word.word, word_end)) return false;
+    } else {
+        word_end = word.word + word.length;
+        if (!look_up(word, elsewhere)) return false;
+    }
+    // Room is made here alone: boundaries and memo entries give no more ids than they have bytes.
+    out.set_end(ids);
+    out.reserve(ids_.size() + static_cast<std::size_t>(end - word_end) + kSlack);
+    out.append(ids_.data(), ids_.size());
+    ids = out.end();
     return true;
 }
 

@@ -123,9 +123,13 @@ private:
 #ifdef MASKGEN_BYTE_CLASSES
     template <bool kJson>
     Outcome scan_blocks(Progress& at, const char* end, TokenBuffer& out);
+    bool finish_blocks(std::size_t count, const char* end, TokenBuffer& out);
 #endif
     const char* end_of_word(const char* cursor, const char* end, const std::uint8_t* kinds);
     bool finish(std::size_t count, const char* end, TokenBuffer& out);
+    // Writes the ids of something that is pending, and is no tiny word, where they are known without asking further.
+    static bool write_known(const Pending& item, std::int32_t*& ids, bool& elsewhere);
+    bool write_missing(const Pending& word, bool elsewhere, const char* end, std::int32_t*& ids, TokenBuffer& out);
     bool joins(const char* cursor, const char* end);  // whether a Chinese candidate is part of the word before it
     // These leave the word's ids in ids_. False: it is unknown, and only the reference can say what that means.
     bool look_up(const Pending& word, bool elsewhere);
@@ -146,3 +150,23 @@ private:
     std::string word_;                  // the normalised word being built
     std::size_t word_code_points_ = 0;
 };
+
+inline bool WordPieceWorker::write_known(const Pending& item, std::int32_t*& ids, bool& elsewhere) {
+    if (item.kind == Pending::kShort) {
+        const ShortIds* found = static_cast<const ShortMemo::Set*>(item.place)->find({{item.key}});
+        elsewhere = found != nullptr && found->packed[0] == PackedIds::kElsewhere;
+        if (found == nullptr || elsewhere) return false;
+        ids = PackedIds::unpack(found->packed[1], PackedIds::unpack(found->packed[0], ids));
+        return true;
+    }
+    if (item.kind == Pending::kId) {
+        *ids++ = item.id;
+        return true;
+    }
+    if (item.kind != Pending::kLong) return false;
+    const LongIds* found = static_cast<const LongMemo::Set*>(item.place)->find({{item.key, item.second}});
+    if (found == nullptr) return false;
+    std::memcpy(ids, found->ids, sizeof(found->ids));
+    ids += found->count;
+    return true;
+}

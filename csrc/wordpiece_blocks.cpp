@@ -113,13 +113,33 @@ MASKGEN_AVX2 WordPieceWorker::Outcome WordPieceWorker::scan_blocks(Progress& at,
         }
         cursor += next;
         if (count >= kEnoughPending) {
-            if (!finish(count, end, out)) return kNeedsReference;
+            if (!finish_blocks(count, end, out)) return kNeedsReference;
             count = 0;
         }
         if (hard || next == 0 || cursor == end) break;
     }
     at = {cursor, count};
     return kDone;
+}
+
+MASKGEN_AVX2 bool WordPieceWorker::finish_blocks(std::size_t count, const char* end, TokenBuffer& out) {
+    std::int32_t* ids = out.end();
+    for (const Pending* next = pending_.data(); next < pending_.data() + count; ++next) {
+        bool elsewhere = false;
+        if (__builtin_expect(next->kind == Pending::kTiny, 1)) {
+            const std::uint64_t* found = static_cast<const TinyMemo::Set*>(next->place)->find_at_once(next->key.low);
+            if (__builtin_expect(found != nullptr && *found != PackedIds::kElsewhere, 1)) {
+                ids = PackedIds::unpack(*found, ids);
+                continue;
+            }
+            elsewhere = found != nullptr;
+        } else if (write_known(*next, ids, elsewhere)) {
+            continue;
+        }
+        if (!write_missing(*next, elsewhere, end, ids, out)) return false;
+    }
+    out.set_end(ids);
+    return true;
 }
 
 template WordPieceWorker::Outcome WordPieceWorker::scan_blocks<false>(Progress&, const char*, TokenBuffer&);
