@@ -136,7 +136,9 @@ MASKGEN_AVX2 bool WordPieceWorker::finish_blocks(std::size_t count, const char* 
         } else if (write_known(*next, ids, elsewhere)) {
             continue;
         }
-        if (!write_missing(*next, elsewhere, end, ids, out)) return false;
+        std::int32_t* reached = ids;  // a copy, so that `ids` need not live in memory
+        if (!write_missing(*next, elsewhere, end, reached, out)) return false;
+        ids = reached;
     }
     out.set_end(ids);
     return true;
