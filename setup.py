@@ -69,6 +69,7 @@ setup(
                 "text_batch.cpp",
                 "wordpiece.cpp",
                 "wordpiece_blocks.cpp",
+                "wordpiece_misses.cpp",
                 "wordpiece_model.cpp",
                 "learned_text.cpp",
                 "piece_trie.cpp",

@@ -29,6 +29,8 @@ PieceTrie::PieceTrie(const std::vector<Entry>& opening, const std::vector<Entry>
     std::vector<Range> pending{{0, 0, entries.size(), 0}};
     std::vector<Range> children;
     std::vector<unsigned char> bytes;
+    // Depth first: the nodes of a chain then stand side by side in memory, often in one cache line (measured: 3 % of all
+    // the time of English text).
     while (!pending.empty()) {
         const Range range = pending.back();
         pending.pop_back();

@@ -9,6 +9,10 @@
 // reaches across these (they are starters, so no reordering passes them), so equal raw words always have equal ids,
 // and a word found in the memo was valid UTF-8 when it was put there.
 //
+// Words are found 64 bytes at a time (wordpiece_blocks.cpp) where the processor can, and else one by one
+// (wordpiece.cpp), as are Chinese characters and words that something invisible joins. The ids are written some words
+// later, when what the tables hold of them is near.
+//
 // The model is shared and does not change, except that learned effects are added; each thread has its own worker.
 #pragma once
 
@@ -118,9 +122,11 @@ private:
 
     template <bool kJson>
     Outcome scan(const char* begin, const char* end, TokenBuffer& out);
+    // One item after the other, until one ends at `until` or beyond.
     template <bool kJson>
     Outcome scan_words(Progress& at, const char* until, const char* end, TokenBuffer& out);
 #ifdef MASKGEN_BYTE_CLASSES
+    // As far as nothing stands in the way that scan_words() has to look at.
     template <bool kJson>
     Outcome scan_blocks(Progress& at, const char* end, TokenBuffer& out);
     bool finish_blocks(std::size_t count, const char* end, TokenBuffer& out);
@@ -129,6 +135,7 @@ private:
     bool finish(std::size_t count, const char* end, TokenBuffer& out);
     // Writes the ids of something that is pending, and is no tiny word, where they are known without asking further.
     static bool write_known(const Pending& item, std::int32_t*& ids, bool& elsewhere);
+    // For the rest: writes the ids behind those up to `ids`, which may move. False as below.
     bool write_missing(const Pending& word, bool elsewhere, const char* end, std::int32_t*& ids, TokenBuffer& out);
     bool joins(const char* cursor, const char* end);  // whether a Chinese candidate is part of the word before it
     // These leave the word's ids in ids_. False: it is unknown, and only the reference can say what that means.
@@ -137,7 +144,10 @@ private:
     void resolve_by_reference(const char* begin, const char* end);
     bool flush_word();
 
+    // Enough for memory to answer (64 was no faster), and what one block of text may add.
     static constexpr std::size_t kEnoughPending = 32, kMostPending = kEnoughPending + 64;
+    // Room behind the ids that are certain to come: copies of whole memo entries write past their last id.
+    static constexpr std::size_t kSlack = 64;
     static constexpr std::size_t kMostHardWords = 4096, kLongestHardWord = 256;
 
     WordPieceModel& model_;

@@ -1,4 +1,8 @@
-// The scan of wordpiece.cpp for processors with AVX2: the same items, found 64 bytes at a time.
+// Both halves of the scan in wordpiece.cpp for processors with AVX2: the same items, found 64 bytes at a time.
+//
+//   64 bytes --ByteClassifier--> masks --escapes and literals settled--> starts and ends of items --> pending_
+//
+// Punctuation is a word of one byte here. What is hard, and a word beside it, is left to scan_words().
 #include "wordpiece.hpp"
 
 #ifdef MASKGEN_BYTE_CLASSES
@@ -24,6 +28,7 @@ constexpr std::uint64_t below(unsigned bit) { return (std::uint64_t{1} << bit) -
 
 template <bool kJson>
 MASKGEN_AVX2 WordPieceWorker::Outcome WordPieceWorker::scan_blocks(Progress& at, const char* end, TokenBuffer& out) {
+    // Of `ends`, bit i says that something ends before byte i; the n-th start and the n-th end are those of one item.
     const ByteClassifier classify(kJson ? model_.json_byte_classes_ : model_.byte_classes_);
     char last_bytes[kLoaded];
     const char* cursor = at.cursor;
@@ -45,12 +50,9 @@ MASKGEN_AVX2 WordPieceWorker::Outcome WordPieceWorker::scan_blocks(Progress& at,
             masks.soft &= below(stop);
             masks.hard &= below(stop);
         }
-        bool hard = false;
-        if (masks.hard != 0) {
-            const auto first = static_cast<unsigned>(_tzcnt_u64(masks.hard));
-            hard = first < stop;
-            if (hard) stop = first;
-        }
+        const auto first_hard = static_cast<unsigned>(_tzcnt_u64(masks.hard));  // 64: there is none
+        bool hard = first_hard < stop;
+        if (hard) stop = first_hard;
         for (std::uint64_t soft = masks.soft & below(stop); soft != 0; soft = _blsr_u64(soft)) {
             const auto place = static_cast<unsigned>(_tzcnt_u64(soft));
             if (!kJson || bytes[place] != '\\') {
@@ -58,7 +60,7 @@ MASKGEN_AVX2 WordPieceWorker::Outcome WordPieceWorker::scan_blocks(Progress& at,
                 masks.punctuation |= std::uint64_t{1} << place;
                 continue;
             }
-            if (place == kBlock - 2) {  // what it stands for is in the next block
+            if (place == kBlock - 2) {  // the next block shall have both halves of the escape
                 stop = place;
                 hard = false;
                 break;
@@ -69,15 +71,13 @@ MASKGEN_AVX2 WordPieceWorker::Outcome WordPieceWorker::scan_blocks(Progress& at,
             const std::uint64_t bit = std::uint64_t{2} << place;
             soft &= ~bit;
             masks.word &= ~bit;
-            if (model_.kinds_[meant] == WordPieceModel::kSpace) {
-                masks.punctuation &= ~bit;
-            } else {
-                masks.punctuation |= bit;  // escaped punctuation stands for itself
-            }
+            masks.punctuation &= ~bit;
+            if (model_.kinds_[meant] != WordPieceModel::kSpace) masks.punctuation |= bit;  // it stands for itself
         }
         std::uint64_t starts = ((masks.word & ~(masks.word << 1)) | masks.punctuation) & below(stop);
         std::uint64_t ends = (~masks.word & masks.word << 1) | masks.punctuation << 1;
         unsigned next = stop;
+        // A word that goes on there, or may go on, is for the next block.
         if (stop != 0 && masks.word >> (stop - 1) & (masks.word | masks.hard) >> stop & 1) {
             next = 63 - static_cast<unsigned>(_lzcnt_u64(starts));
             starts &= below(next);

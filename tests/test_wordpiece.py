@@ -192,6 +192,19 @@ def test_json_strings_take_common_escapes(uncased):
         assert engine._engine.encode_json(content) is None
 
 
+@pytest.mark.parametrize("unit", ["a", "hello ", "é", "中", "-", "\n", '"', "\\", "\x01", "[", "a\n", "\\\""], ids=ascii)
+def test_every_place_in_a_block(pair, unit):
+    # The scan looks at 64 bytes at a time: whatever comes must come to stand at each of their ends.
+    odd = ["word", "\n", '"', "\\", "/", "[", "[MASK]", "中", "中a", "a中", "\x01", "a\x01b", "é" * 20, "z" * 70, "「", "-"]
+    texts = [unit * count + piece + end for count in range(1, 70) for piece in odd for end in ("", " the end, of it")]
+    assert_same(pair, texts)
+    for text in texts[::3]:
+        expected = None if "[MASK]" in text or "\x01" in text else encode_one(pair[1], text)
+        content = json.dumps(text, ensure_ascii=False)[1:-1].encode()
+        ids = pair[0]._engine.encode_json(content)
+        assert (ids if ids is None else ids.tolist()) == expected, content
+
+
 def test_added_tokens_anywhere(tmp_path):
     added = [AddedToken(token, special=True, normalized=False) for token in ("[MASK]", "<s>", "magic", "é", "a/b")]
     loaded = load_reference(write_tokenizer(tmp_path, added))
