@@ -1,7 +1,7 @@
 """Tokens of finished shards that lie in the growing dataset alone, and their way back.
 
-shard's .bin --appended--> PREFIX.bin.partial = assembled.KEY.bin in the work folder (two names of one file); the shard's
-                           own file goes away: the tokens are on the disk, and in memory, once instead of twice
+shard's .bin --appended--> PREFIX.bin.partial = assembled.KEY.bin in the work folder (two names of one file); then the
+                           shard's own file goes away: the tokens are on the disk, and in memory, only once
 after an interruption: assembled.KEY.bin --restore--> the shards' own files again, for whatever the next run does
 
 The partial dataset loses its own name when a run fails; the name in the work folder goes with that folder. Where a

@@ -199,7 +199,8 @@ class _ShardFile:
         self._buffer = _Buffer.of(kind)
 
     def append(self, data: npt.NDArray[Any] | bytes) -> None:
-        view = memoryview(data).cast("B") if len(data) else memoryview(b"")  # nothing cannot be cast
+        whole = memoryview(data) if isinstance(data, bytes) else data.data
+        view = whole.cast("B") if len(whole) else memoryview(b"")  # nothing cannot be cast
         self._buffer.append(view)
         self.bytes += len(view)
         if len(self._buffer) >= self._buffer_bytes:

@@ -22,8 +22,8 @@ from preprocess.pipeline.executors import Job, Place, ShardFailedError
 from preprocess.pipeline.shard import Progress
 
 LAST_WORDS = 2000  # characters of what a dead worker wrote to standard error
-# Nothing here multiplies matrices, but numpy's BLAS starts a thread for each core, and each of them looks for work for a
-# while before it sleeps: 0.05 s of a core for each worker, while all of them load what they need.
+# Nothing here multiplies matrices, but numpy's BLAS starts a thread for each core, and each of them looks for work for
+# a while before it sleeps: 0.05 s of a core for each worker, while all of them load what they need.
 NO_BLAS_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 
 
