@@ -24,7 +24,7 @@ from preprocess.pipeline.shard_files import Receipt
 from preprocess.pipeline.work_folder import WorkFolder
 
 CHUNK = 1 << 18  # entries that are held at a time
-FLUSH_EVERY = 32 << 20  # bytes; so that the disk works while the shards do, and the last flush is short
+FLUSH_EVERY = 8 << 20  # bytes; so that the disk works while the shards do, and the last flush is short
 
 
 class Assembly:
