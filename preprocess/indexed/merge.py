@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from preprocess.errors import IndexedDatasetError
 from preprocess.indexed.format import (
@@ -60,6 +59,8 @@ def merge_datasets(
         out = partial.create("bin", digest=not copying_only)
         tokens = sum(index.tokens for index in indices)
         total = sum(index.bin_size for index in indices)
+        from tqdm import tqdm  # not at the top: every worker would wait for it
+
         with tqdm(total=total, unit="B", unit_scale=True, desc="merge", disable=None if progress else True) as bar:
             described = []
             for name, index in zip(names, indices, strict=True):

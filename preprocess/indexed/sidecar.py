@@ -12,7 +12,6 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -126,6 +125,8 @@ def describe_files(index: IndexFile, raw: RawBytes) -> Sidecar:
 
 def library_versions() -> dict[str, str]:
     """What made a dataset, for the sidecar."""
+    from importlib.metadata import PackageNotFoundError, version  # not at the top: every worker would wait for it
+
     try:
         own = version("maskgen")
     except PackageNotFoundError:  # used from a source tree that was never installed

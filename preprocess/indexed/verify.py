@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from preprocess.errors import IndexedDatasetError
 from preprocess.indexed.check import RawBytes, check_index
@@ -131,6 +130,8 @@ def _read_tokens(report: VerifyReport, index: IndexFile, raw: RawBytes, parts: l
 
     outside = _Outside(report.vocabulary_size)
     disabled = None if progress else True
+    from tqdm import tqdm  # not at the top: every worker would wait for it
+
     with tqdm(total=index.bin_size, unit="B", unit_scale=True, desc="verify", disable=disabled) as bar:
         for data in read_parts(path, sizes, on_digest):
             outside.look_at(np.frombuffer(data, index.layout.dtype))

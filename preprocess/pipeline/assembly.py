@@ -1,7 +1,7 @@
 """One dataset from the files of shards, in the order of the plan.
 
 00000.text.bin, 00001.text.bin ... --kernel copy--> PREFIX.bin.partial     as soon as a shard is there, while
-                                                                           later ones are being worked on
+                                                                           later ones are being worked on; moved.py
 .lengths, .counts --streamed--> PREFIX.idx.partial                         at the end, then the commit
 """
 
@@ -19,18 +19,20 @@ from preprocess.indexed.partial import PartialDataset
 from preprocess.indexed.parts import read_parts
 from preprocess.indexed.sidecar import InputFile, Part, Sidecar, TokenizerInfo, library_versions
 from preprocess.indexed.writer import write_index
+from preprocess.pipeline.moved import share_file
 from preprocess.pipeline.shard_files import Receipt
 from preprocess.pipeline.work_folder import WorkFolder
 
 CHUNK = 1 << 18  # entries that are held at a time
-FLUSH_EVERY = 32 << 20  # bytes; so that the disk works while the shards do, and the last flush is short
+FLUSH_EVERY = 8 << 20  # bytes; so that the disk works while the shards do, and the last flush is short
 
 
 class Assembly:
     """The dataset of one key while its shards come in."""
 
-    def __init__(self, prefix: str, key: int, dtype: np.dtype[Any], work: WorkFolder) -> None:
+    def __init__(self, prefix: str, key: int, dtype: np.dtype[Any], work: WorkFolder, *, move: bool) -> None:
         self.prefix, self.key, self._dtype, self._work = prefix, key, dtype, work
+        self._move = move  # shards' tokens, so that they are there only once
         self.receipts: list[Receipt] = []
         self._partial = PartialDataset(prefix)
         self._out = self._partial.create("bin")
@@ -47,6 +49,10 @@ class Assembly:
         if check:
             for kind in ("lengths", "counts"):
                 check_file(self._work, receipt, f"{self.key}.{kind}")
+        if self._move and not self.receipts:
+            self._move = share_file(self._out.path, self._work, self.key)
+        if self._move:
+            os.unlink(self._path(receipt, "bin"))
         self.receipts.append(receipt)
         if self._out.bytes - self._flushed >= FLUSH_EVERY:
             self._out.flush_to_disk()

@@ -34,13 +34,13 @@ class Finish:
         self._plan, self._work, self._tokenizer = plan, work, tokenizer
         self._prefixes = prefixes
         self._split = split  # a dataset for each shard
-        self._waiting: dict[int, bool] = {}  # shards that are there, and whether this run has made them
+        self._waiting: dict[int, Receipt | None] = {}  # shards that are there; None for those of an earlier run
         self.receipts: list[Receipt] = []  # from the first shard on
         self.documents = 0
         self._histograms = [LengthHistogram() for _ in plan.options.json_keys]
         self._assemblies: list[Assembly] = []
         if not split and plan.options.shuffle_seed is None:
-            self._assemblies = self._open(prefixes)
+            self._assemblies = self._open(prefixes, move=True)
 
     @property
     def missing(self) -> int | None:
@@ -52,15 +52,16 @@ class Finish:
         """Whether shard `number`, which has failed, lies behind the last document that is wanted, or may do so."""
         return self.missing is not None and (self.missing == 0 or number == len(self.receipts))
 
-    def add(self, number: int, *, fresh: bool) -> None:
+    def add(self, number: int, fresh: Receipt | None = None) -> None:
         """A shard is there. One that an earlier run has made is checked against its receipt."""
         self._waiting[number] = fresh
-        while (fresh_next := self._waiting.get(len(self.receipts))) is not None and self.missing != 0:
-            receipt = read_receipt(self._work, len(self.receipts), self._plan.digest)
-            del self._waiting[receipt.number]
+        while len(self.receipts) in self._waiting and self.missing != 0:
+            number = len(self.receipts)
+            fresh = self._waiting.pop(number)
+            receipt = fresh or read_receipt(self._work, number, self._plan.digest)
             whole = receipt.documents < (self.missing or sys.maxsize) and not receipt.has_unreadable
             if self.missing is None or receipt.limit == self.missing or whole:
-                self._take(receipt, fresh_next)
+                self._take(receipt, fresh is not None)
             else:  # some of it may lie behind the last document that is wanted
                 self.cut()
 
@@ -125,11 +126,11 @@ class Finish:
         for assembly in self._assemblies:
             assembly.discard()
 
-    def _open(self, prefixes: Sequence[str]) -> list[Assembly]:
+    def _open(self, prefixes: Sequence[str], *, move: bool) -> list[Assembly]:
         opened: list[Assembly] = []
         try:
             for key, prefix in enumerate(prefixes):
-                opened.append(Assembly(prefix, key, self._tokenizer.dtype, self._work))
+                opened.append(Assembly(prefix, key, self._tokenizer.dtype, self._work, move=move))
         except BaseException:
             for assembly in opened:
                 assembly.discard()
@@ -137,7 +138,7 @@ class Finish:
         return opened
 
     def _commit(self, prefixes: Sequence[str], receipts: Sequence[Receipt], totals: Totals) -> None:
-        self._assemblies = self._open(prefixes)
+        self._assemblies = self._open(prefixes, move=False)
         for assembly in self._assemblies:
             for receipt in receipts:
                 assembly.append(receipt, check=False)

@@ -17,6 +17,7 @@ from preprocess.indexed.object_store import is_url
 from preprocess.indexed.sidecar import is_sidecar
 from preprocess.pipeline.executors import Executor, Job, Place, ShardFailedError
 from preprocess.pipeline.finish import Finish
+from preprocess.pipeline.moved import restore
 from preprocess.pipeline.options import Options, TokenizerChoice
 from preprocess.pipeline.output import dataset_prefixes, is_complete
 from preprocess.pipeline.plan import Plan, make_plan
@@ -152,6 +153,7 @@ class _Run:
         A receipt that is damaged, of another plan or without its files goes away, and its shard is done again. One
         that only another --on-error can use stays, for the run that has it.
         """
+        restore(self._work, plan, alone=self._manner.share is None)
         usable: set[int] = set()
         names: set[str] = set()
         for number in self._work.finished(plan):
@@ -192,7 +194,7 @@ class _Run:
             receipt = read_receipt(self._work, number, plan.digest)
             bar.finish(number, plan.shard_bytes(number), receipt.documents, sum(key.tokens for key in receipt.keys))
             if finish is not None:
-                finish.add(number, fresh=True)
+                finish.add(number, receipt)
 
         def jobs() -> Iterator[Job]:
             for number in missing:
@@ -204,7 +206,7 @@ class _Run:
         try:
             if finish is not None:
                 for number in sorted(found):
-                    finish.add(number, fresh=False)
+                    finish.add(number)
             try:
                 executor.run(Place(self._work, self._manner.engine, plan, tokenizer), jobs(), bar.update, on_finished)
             except ShardFailedError as failure:

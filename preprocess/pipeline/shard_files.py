@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from preprocess.pipeline.work_folder import WorkFolder, write_file
 # of all parts of a dataset stays short.
 SMALLEST_BUFFER = 4 << 20
 LARGEST_BUFFER = 64 << 20
+SMALLEST_ROOM = 1 << 16
 
 
 @dataclass
@@ -142,46 +143,93 @@ def sound_receipt(work: WorkFolder, number: int, plan: str) -> Receipt | None:
     return None
 
 
+class _Buffer:
+    """Memory that is filled from the front, and that the next shard fills again.
+
+    Growing a new one for each shard cost as much as digesting what is in it: moves, and the first touch of each page.
+    """
+
+    _spare: ClassVar[dict[str, list["_Buffer"]]] = {}  # by the kind of file, since these differ in size
+
+    def __init__(self) -> None:
+        self._room = memoryview(bytearray(SMALLEST_ROOM))
+        self._filled = 0
+
+    @classmethod
+    def of(cls, kind: str) -> "_Buffer":
+        """One that is empty."""
+        try:
+            return cls._spare[kind].pop()
+        except (KeyError, IndexError):
+            return cls()
+
+    def give_back(self, kind: str) -> None:
+        self._filled = 0
+        self._spare.setdefault(kind, []).append(self)
+
+    def __len__(self) -> int:
+        return self._filled
+
+    def append(self, view: memoryview) -> None:
+        end = self._filled + len(view)
+        if end > len(self._room):
+            old = self._room
+            self._room = memoryview(bytearray(max(end, 2 * len(old))))
+            self._room[: self._filled] = old[: self._filled]
+        self._room[self._filled : end] = view
+        self._filled = end
+
+    def take(self) -> memoryview:
+        """What is in it, valid until something is appended."""
+        view = self._room[: self._filled]
+        self._filled = 0
+        return view
+
+
 class _ShardFile:
     """One file: buffered, and digested buffer by buffer."""
 
-    def __init__(self, path: str, buffer_bytes: int) -> None:
+    def __init__(self, path: str, kind: str, buffer_bytes: int) -> None:
         self.path = path
         self.bytes = 0
+        self._kind = kind
         self._buffer_bytes = buffer_bytes
         self._parts: list[Part] = []
-        self._buffer = bytearray()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._buffer = _Buffer.of(kind)
 
     def append(self, data: npt.NDArray[Any] | bytes) -> None:
-        view = data if isinstance(data, bytes) else data.data.cast("B") if data.size else b""
-        self._buffer += view
+        whole = memoryview(data) if isinstance(data, bytes) else data.data
+        view = whole.cast("B") if len(whole) else memoryview(b"")  # nothing cannot be cast
+        self._buffer.append(view)
         self.bytes += len(view)
         if len(self._buffer) >= self._buffer_bytes:
             self._flush()
 
     def _flush(self) -> None:
-        view = memoryview(self._buffer)
+        view = self._buffer.take()
         self._parts += digest_parts(view)
         try:
             while view:
                 view = view[os.write(self._descriptor, view) :]
         except OSError as error:
             raise os_failure(self.path, f"write at byte {self.bytes - len(view)}", error, "check the folder") from None
-        self._buffer = bytearray()
 
     def finish(self) -> FileFacts:
         self._flush()
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._close()
         return FileFacts(os.path.basename(self.path), self._parts)
 
     def discard(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            self._close()
         with suppress(FileNotFoundError):
             os.unlink(self.path)
+
+    def _close(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+        self._buffer.give_back(self._kind)
 
 
 class ShardWriter:
@@ -199,7 +247,7 @@ class ShardWriter:
         self._files: dict[str, _ShardFile] = {}
         try:
             for kind in kinds:
-                self._files[kind] = _ShardFile(work.file(f"{number:05d}.{kind}.{token}"), buffer_bytes)
+                self._files[kind] = _ShardFile(work.file(f"{number:05d}.{kind}.{token}"), kind, buffer_bytes)
         except OSError as error:
             self.discard()
             raise os_failure(work.path, "create a shard's files there", error, "check the folder") from None

@@ -34,11 +34,11 @@ class LengthHistogram:
 
     def merge(self, counts: dict[int, int]) -> None:
         """Take in what another one's `counts` gave."""
-        for length, count in counts.items():
-            if length < EXACT:
-                self._exact[length] += count
-            else:
-                self._add_long(length, count)
+        lengths = np.fromiter(counts.keys(), np.int64, len(counts))
+        short = lengths < EXACT
+        self._exact[lengths[short]] += np.fromiter(counts.values(), np.int64, len(counts))[short]
+        for length in lengths[~short].tolist():
+            self._add_long(length, counts[length])
 
     def _add_long(self, length: int, count: int) -> None:
         step = 1 << (length.bit_length() - STEPS.bit_length())

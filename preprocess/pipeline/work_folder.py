@@ -5,6 +5,7 @@
                                                                 sequences of each document
                        /00007.lines.3f9c...  .quarantine        where they are asked for
                        /00007.receipt.json                      last, by a rename: a shard with a receipt is complete
+                       /assembled.0.bin                         the tokens of the first shards, whose own .bin are gone
 
 A receipt names the files that belong to it. Their names end in random digits, so that two processes that run the same
 shard (a worker whose parent was killed, and its successor) do not meet; whose receipt comes last does not matter, since
@@ -17,7 +18,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import FileIO
@@ -192,10 +193,15 @@ def refuse_differences(path: str, what: str, old: dict[str, object], new: dict[s
 
 def write_file(path: str, content: bytes) -> None:
     """Write a whole file under a name of this process, and give it its own."""
+    write_chunks(path, [content])
+
+
+def write_chunks(path: str, chunks: Iterable[bytes]) -> None:
+    """Do so with one that is too large for memory."""
     own = f"{path}.{os.urandom(6).hex()}.partial"
     try:
         with open(own, "wb") as file:
-            file.write(content)
+            file.writelines(chunks)
         os.replace(own, path)
     except OSError as error:
         with suppress(OSError):

@@ -22,6 +22,9 @@ from preprocess.pipeline.executors import Job, Place, ShardFailedError
 from preprocess.pipeline.shard import Progress
 
 LAST_WORDS = 2000  # characters of what a dead worker wrote to standard error
+# Nothing here multiplies matrices, but numpy's BLAS starts a thread for each core, and each of them looks for work for
+# a while before it sleeps: 0.05 s of a core for each worker, while all of them load what they need.
+NO_BLAS_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 class LocalExecutor:
@@ -124,6 +127,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             bufsize=0,
+            env=os.environ | NO_BLAS_THREADS,
         )
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("a worker without pipes")
