@@ -1,0 +1,1 @@
+"""Training: models, objectives, the loop, checkpoints, prediction. Needs PyTorch."""
