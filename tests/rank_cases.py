@@ -8,9 +8,18 @@ from datetime import timedelta
 import torch
 from torch import nn
 
+from maskgen.train.checkpoints import Checkpoints
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
-from maskgen.train.full_state import load_model_state, load_optimizer_state, model_state, optimizer_state
+from maskgen.train.full_state import (
+    derived_seed,
+    generator_states,
+    load_generator_states,
+    load_model_state,
+    load_optimizer_state,
+    model_state,
+    optimizer_state,
+)
 from maskgen.train.optimizers import build_optimizer
 
 ROWS = 8
@@ -216,3 +225,57 @@ def no_device(where):
     """Rank 1 does not get a device, while rank 0 waits for it to join."""
     name = "cuda" if os.environ["RANK"] == "1" else "cpu"
     World.start(name, init_method=f"file://{where}", timeout=timedelta(seconds=30))
+
+
+def saving(where, folder, mode, steps, resume):
+    """Train under DDP or FSDP2, resuming from the latest checkpoint if asked to, and save at the end."""
+    with start(where) as world:
+        return run_saving(world, folder, mode, steps, resume)
+
+
+def run_saving(world, folder, mode, steps, resume):
+    """The same on any world: (first step, history, draws of a generator of this rank, whether it was restored)."""
+    checkpoints = Checkpoints(folder, note=lambda line: None)
+    module = world.wrap(make_model(10 + world.rank), mode)
+    optimizer = build_optimizer(module, lr=0.05)
+    generator = torch.Generator().manual_seed(derived_seed(5, "noise", world.rank))
+    done, restored = 0, None
+    if resume:
+        checkpoint = checkpoints.load(checkpoints.latest(world=world), world=world)
+        load_model_state(module, checkpoint.state["model"])
+        load_optimizer_state(module, optimizer, checkpoint.state["optimizer"])
+        restored = load_generator_states({"noise": generator}, checkpoint.rank_state)
+        if not restored:
+            generator.manual_seed(derived_seed(5, "noise", world.rank, checkpoint.step))
+        done = checkpoint.step
+    history = train(world, module, optimizer, range(done, done + steps))
+    draws = torch.rand(3, generator=generator).tolist()
+    keep = world.is_main
+    path = checkpoints.save(
+        done + steps,
+        {"model": model_state(module, keep=keep), "optimizer": optimizer_state(module, optimizer, keep=keep)},
+        world=world,
+        rank_state=generator_states({"noise": generator}),
+        notes={"consumed": (done + steps) * ROWS},
+    )
+    return done, history, draws, restored, path, torch.rand(3, generator=generator).tolist()
+
+
+def failing_save(where, folder):
+    """Rank 0 cannot write."""
+    with start(where) as world:
+        Checkpoints(folder).save(1, {"x": 1}, world=world)
+
+
+def saving_for_ever(folder):
+    """Save until somebody kills this process, and say what is done."""
+    world, checkpoints = World(), Checkpoints(folder, keep=2, note=lambda line: None)
+    path = checkpoints.latest(world=world)
+    step = 0 if path is None else checkpoints.load(path, world=world).step
+    print("ready", flush=True)
+    while True:
+        # Each step is saved twice, so that replacing one is interrupted as well.
+        for _ in range(2):
+            checkpoints.save(step + 1, {"value": torch.full((50_000,), step + 1), "step": step + 1}, world=world)
+            print(f"saved {step + 1}", flush=True)
+        step += 1

@@ -16,7 +16,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-PRELOADED = ["torch", "torch.distributed.fsdp", "torch.distributed.checkpoint", "maskgen.train.checkpoints"]
+# An optimizer imports torch._dynamo when it first steps, which takes a second or two.
+PRELOADED = ["torch", "torch._dynamo", "torch.distributed.fsdp", "maskgen.train.checkpoints"]
 
 
 @dataclass

@@ -60,7 +60,7 @@ def check_value(value: Any, place: str) -> None:
             check_value(item, f"{place}[{number}]")
     elif type(value) not in (type(None), bool, int, float, str, bytes):
         raise TrainError(
-            f"{place} is a {type(value).__name__}; expected tensors, numbers, strings, lists and dicts of them; convert it"
+            f"{place} is a {type(value).__name__}; expected tensors, numbers, strings, lists, dicts; convert it"
         )
 
 
