@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from maskgen.train.errors import TrainError
+from maskgen.train.sharding import is_sharded, local
 
 Group = dict[str, Any]
 NAMES = ("adamw", "stable-adamw")
@@ -171,13 +172,3 @@ class StableAdamW(torch.optim.Optimizer):
         updates = torch._foreach_div(means, updates)
         torch._foreach_mul_(updates, rates)
         torch._foreach_sub_(weights, updates)
-
-
-def is_sharded(tensor: torch.Tensor) -> bool:
-    """Whether ranks hold parts of it (a DTensor of FSDP2)."""
-    return hasattr(tensor, "to_local")
-
-
-def local(tensor: torch.Tensor) -> torch.Tensor:
-    """The part of it that this rank holds, on the same memory."""
-    return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
