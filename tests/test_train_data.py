@@ -1,12 +1,10 @@
 """Data of training: blends, parts of the split, defaults of schemes, micro-batches, fixed validation batches."""
 
-import numpy as np
-import pytest
-
-torch = pytest.importorskip("torch")
-
 from dataclasses import replace
 
+import numpy as np
+import pytest
+import torch
 from train_runs import tiny, write_corpus
 
 from maskgen.schemes import SCHEMES
@@ -157,6 +155,8 @@ def test_data_of_another_tokenizer_is_refused(tmp_path):
     check_tokenizer(prefix, tokenizer)
     made_with(lowercase=False)  # the same vocabulary, and text looked at in another way
     check_tokenizer(prefix, tokenizer)
+    load_tokenizer(tokenizer)._reference.save(str(tmp_path / "tokenizer.json"))
+    check_tokenizer(prefix, str(tmp_path / "tokenizer.json"))  # another file of the same
     other = tmp_path / "other.txt"
     other.write_text((tmp_path / "vocab.txt").read_text() + "more\n")
     with pytest.raises(

@@ -4,9 +4,6 @@ import json
 from dataclasses import fields, replace
 
 import pytest
-
-pytest.importorskip("torch")
-
 from train_runs import flags, tiny
 
 from maskgen import cli

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+from tokenizer_files import SPECIAL
 
 from maskgen.train.settings import TrainSettings
 from preprocess import IndexedDatasetWriter
-from tokenizer_files import SPECIAL
 
 PIECES = [*SPECIAL, *(f"##w{i}" if i % 4 == 0 else f"w{i}" for i in range(95))]
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Train on several devices: `maskgen train`, with the same flags, as a script that torchrun can start.
+r"""Train on several devices: `maskgen train`, with the same flags, as a script that torchrun can start.
 
-    torchrun --nproc-per-node 8 tools/pretrain.py --data corpus_text_sentence --tokenizer vocab.txt \\
+    torchrun --nproc-per-node 8 tools/pretrain.py --data corpus_text_sentence --tokenizer vocab.txt \
         --size base --steps 20000 --batch-size 1024 --micro-batch 64 --output bert-base
+
+`maskgen train --help` says what the flags are.
 """
 
 import sys

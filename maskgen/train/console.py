@@ -29,7 +29,7 @@ def _figures(record: Mapping[str, Any]) -> list[str]:
     for name, value in record.items():
         if name == "loss" or name.endswith("_loss"):
             shown.append(f"{name.replace('_', ' ')} {value:.4f}")
-        elif name.rpartition("_")[2] in SHARES:
+        elif name.rpartition("_")[2] in SHARES and value is not None:
             shown.append(f"{WORDS.get(name, name.replace('disc_', ''))} {value:.3f}")
     return shown
 

@@ -7,7 +7,9 @@ Validation takes the same way once: some samples of its part, drawn evenly, with
 """
 
 import itertools
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +21,7 @@ from maskgen.samples.opening import AnySamples, SampleChoice, scheme_options
 from maskgen.schemes import SCHEMES
 from maskgen.schemes.base import EncoderScheme
 from maskgen.train.errors import TrainError
+from maskgen.train.models import unpadding
 from maskgen.train.schedules import Ramp
 from maskgen.train.settings import TrainSettings
 from maskgen.vocab import Vocab
@@ -27,7 +30,7 @@ from preprocess.errors import MaskgenError
 from preprocess.indexed.sidecar import read_sidecar
 
 Tensors = dict[str, torch.Tensor]
-UNUSED = frozenset({"truncated", "t", "weights", "span_left", "span_right", "span_offset"})  # no objective reads them
+UNUSED = frozenset({"truncated", "t", "span_left", "span_right", "span_offset"})  # no objective reads them
 PACKED = ("masked_positions", "masked_labels")
 
 
@@ -168,28 +171,27 @@ def _check_scheme(settings: TrainSettings) -> None:
 
 
 def check_tokenizer(prefix: str, path: str) -> None:
-    """Raise where the sidecar says that another tokenizer made the data; nothing is known without a sidecar."""
+    """Raise where the sidecar says that a tokenizer with other ids made the data; nothing is known without a sidecar.
+
+    The digest there is of a file. It may also be that of another file beside `path`, with the same pieces.
+    """
     sidecar = read_sidecar(prefix)
     if sidecar is None or sidecar.tokenizer is None:
         return
-    made_by = sidecar.tokenizer
-    size = 0
-    for lowercase, strip_accents in itertools.product((None, True, False), repeat=2):  # a vocab.txt says neither
-        try:
-            tokenizer = load_tokenizer(
-                path, engine="reference", lowercase=lowercase, strip_accents=strip_accents, sample_one_in=0
-            )
-        except MaskgenError:
-            if lowercase is None and strip_accents is None:
-                raise
-            break  # not a vocab.txt
-        if tokenizer.digest == made_by.sha256:
-            return
-        size = tokenizer.vocabulary_size
+    made_by, given = sidecar.tokenizer, load_tokenizer(path, engine="reference", sample_one_in=0)
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    forms = [path, *(os.path.join(folder, name) for name in ("tokenizer.json", "vocab.txt"))]
+    for form in filter(os.path.exists, forms):
+        for lowercase, strip_accents in itertools.product((None, True, False), repeat=2):
+            with suppress(MaskgenError):  # only a vocab.txt has these options
+                options = {"lowercase": lowercase, "strip_accents": strip_accents}
+                tokenizer = load_tokenizer(form, engine="reference", sample_one_in=0, **options)
+                if tokenizer.digest == made_by.sha256 and tokenizer.pieces == given.pieces:
+                    return
     raise TrainError(
         f"{prefix}: tokenized with {made_by.name} ({made_by.vocabulary_size} ids, digest {made_by.sha256[:12]}); "
-        f"{path} is another one ({size} ids); expected the same; pass that one, or --any-tokenizer if their ids are "
-        "the same"
+        f"{path} is another one ({given.vocabulary_size} ids); expected the same; pass that one, or --any-tokenizer if "
+        "their ids are the same"
     )
 
 
@@ -212,11 +214,8 @@ def micro_batches(batch: Tensors, rows: int, device: torch.device) -> Iterator[T
             before = tokens[first - 1] if first else 0
             inside = starts[(starts >= before) & (starts <= tokens[last - 1])]
             micro["cumulative_lengths"] = inside - before
+        if device.type != "cpu":
+            micro |= unpadding(micro)  # before it goes where a look at it would make the host wait
         micro = {name: tensor.to(device, non_blocking=True) for name, tensor in micro.items()}
         micro["masked_positions"] = micro["masked_positions"] - first * width
         yield micro
-
-
-def real_tokens(batch: Tensors) -> int:
-    """Tokens of a batch that are no padding."""
-    return int(batch["lengths"].sum())

@@ -4,15 +4,18 @@ Measured of each micro-batch --Tally.add--> sums on the device --Tally.figures: 
 """
 
 import json
+import math
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
+from maskgen.train.objectives import MLM, Electra, Measured
 from preprocess.pipeline.work_folder import write_file
 
 Tensors = dict[str, torch.Tensor]
@@ -21,61 +24,83 @@ COUNT, SUM, FIGURE = "count:", "sum:", "figure:"
 
 
 class Tally:
-    """Sums of losses, denominators and figures since the last `figures`; nothing waits for the device until then."""
+    """Sums of losses, their denominators, and figures, of all micro-batches since they were last asked for."""
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
-        self.weights = dict(weights)
+    def __init__(self, objective: MLM | Electra) -> None:
+        self.objective = objective
         self._sums: Tensors = {}
 
-    def add(self, counts: Mapping[str, torch.Tensor], sums: Mapping[str, torch.Tensor], more: Tensors) -> None:
-        """Add what one micro-batch measured."""
-        for kind, values in ((COUNT, counts), (SUM, sums), (FIGURE, more)):
+    def add(self, counts: Tensors, measured: Measured) -> None:
+        """Add what one micro-batch measured; nothing waits for the device."""
+        for kind, values in ((COUNT, counts), (SUM, measured.sums), (FIGURE, measured.figures)):
             for name, value in values.items():
                 key, value = kind + name, _wide(value.detach())
                 self._sums[key] = self._sums[key] + value if key in self._sums else value
 
-    def figures(self, world: World) -> dict[str, float]:
-        """The figures of all ranks together; then start anew. Every rank calls it."""
+    def figures(self, world: World) -> dict[str, float | None]:
+        """Losses and shares over all ranks; then start anew. Every rank calls it."""
         sums, self._sums = world.sum(self._sums), {}
-        totals = {name: value.cpu() for name, value in sums.items()}
-        return figures_of(totals, self.weights)
+        counts, totals, figures = (_part(sums, kind) for kind in (COUNT, SUM, FIGURE))
+        weights = self.objective.weights
+        losses = {name: float(totals[name]) / max(1.0, float(counts[name])) for name in weights}
+        shown: dict[str, float | None] = {"loss": sum(weights[name] * loss for name, loss in losses.items())}
+        if len(losses) > 1:
+            shown |= {f"{name}_loss": loss for name, loss in losses.items()}
+        shares = self.objective.summary(figures, counts)
+        return shown | {name: None if math.isnan(share) else share for name, share in shares.items()}
 
 
 def _wide(value: torch.Tensor) -> torch.Tensor:
     return value.to(torch.float64 if value.is_floating_point() else torch.int64)
 
 
-def figures_of(sums: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> dict[str, float]:
-    """Losses, accuracies and what else the sums allow: loss = sum of weight x sum / count."""
-
-    def share(part: str, whole: str) -> float:
-        return _ratio(float(sums[part]), float(sums[whole]))
-
-    losses = {name: share(SUM + name, COUNT + name) for name in weights}
-    figures = {"loss": sum(weight * losses[name] for name, weight in weights.items())}
-    if len(weights) > 1:
-        figures |= {f"{name}_loss": loss for name, loss in losses.items()}
-    for name in weights:
-        if FIGURE + f"{name}_correct" in sums:
-            figures[f"{name}_accuracy"] = share(FIGURE + f"{name}_correct", COUNT + name)
-    if FIGURE + "disc_positive" in sums:
-        hits = FIGURE + "disc_true_positive"
-        figures["disc_precision"] = share(hits, FIGURE + "disc_predicted_positive")
-        figures["disc_recall"] = share(hits, FIGURE + "disc_positive")
-        figures["disc_auc"] = area(*(sums[FIGURE + f"disc_histogram_{kind}"] for kind in ("replaced", "original")))
-    return figures
+def _part(sums: Tensors, kind: str) -> Tensors:
+    return {name.removeprefix(kind): value.cpu() for name, value in sums.items() if name.startswith(kind)}
 
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+class Clock:
+    """How long steps take, how long they wait for data, and how much they do."""
 
+    def __init__(self) -> None:
+        self._start_interval()
 
-def area(positive: torch.Tensor, negative: torch.Tensor) -> float:
-    """The area under the ROC curve, from histograms of the score of both kinds; ties count half. 0.5 without both."""
-    positive, negative = positive.double(), negative.double()
-    below = negative.cumsum(0) - negative
-    pairs = float(positive.sum() * negative.sum())
-    return float((positive * (below + negative / 2)).sum()) / pairs if pairs else 0.5
+    def _start_interval(self) -> None:
+        self.began, self.waited, self.idle = time.perf_counter(), 0.0, 0.0
+        self.steps, self.tokens, self.places, self.flops = 0, 0, 0, 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what waits for data."""
+        began = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - began
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Around what is no training."""
+        began = time.perf_counter()
+        yield
+        self.idle += time.perf_counter() - began
+
+    def count(self, batch: Tensors, flops: float) -> None:
+        """One step is done."""
+        self.steps, self.flops = self.steps + 1, self.flops + flops
+        self.tokens, self.places = self.tokens + int(batch["lengths"].sum()), self.places + batch["text"].numel()
+
+    def interval(self, world: World) -> dict[str, float]:
+        """Figures since the last call, of all ranks."""
+        counted = world.sum({"tokens": torch.tensor(self.tokens), "places": torch.tensor(self.places)})
+        tokens, places = float(counted["tokens"]), float(counted["places"])
+        seconds = max(time.perf_counter() - self.began - self.idle, 1e-9)
+        figures = {
+            "tokens_per_second": tokens / seconds,
+            "seconds_per_step": seconds / max(1, self.steps),
+            "data_wait": self.waited / seconds,
+            "packing_efficiency": tokens / max(places, 1.0),
+            "flops_per_second": self.flops / seconds,
+        }
+        self._start_interval()
+        return figures
 
 
 class MetricsLog:

@@ -220,7 +220,7 @@ class TrainSettings:
         return {name: value for name, value in asdict(self).items() if name in fixed}
 
     def check_same_run(self, saved: Mapping[str, Any], where: str) -> None:
-        """Raise, with the first difference, unless these settings go on with the run that `saved` is the identity of."""
+        """Raise, with the first difference, unless these settings go on with a run whose identity was `saved`."""
         if (place := difference(saved, self.identity())) is not None:
             raise TrainError(
                 f"{where}: a run with other settings: {place} (saved, here); use the same ones, or another --output"
