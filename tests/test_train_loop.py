@@ -45,7 +45,7 @@ def test_a_run_leaves_settings_metrics_checkpoints_and_a_model(tmp_path, corpus,
     assert [record["step"] for record in steps] == [1, 2, 3, 4, 5, 6]
     assert [record["consumed"] for record in steps] == [8, 16, 24, 32, 40, 48]
     assert steps[0]["loss"] == pytest.approx(math.log(128), abs=0.2)
-    assert [round(record["lr"] / 1e-3, 3) for record in steps[:3]] == [0.5, 1.0, 1.0]
+    assert [round(record["lr"] / 1e-3, 3) for record in steps[:3]] == [1.0, 1.0, 0.8]
     assert set(steps[0]) == {
         "kind", "step", "consumed", "loss", "mlm_accuracy", "lr", "grad_norm", "tokens_per_second", "seconds_per_step",
         "data_wait", "packing_efficiency", "mfu",
@@ -117,14 +117,14 @@ def test_batch_ramp(tmp_path, corpus):
 def test_validation_does_not_depend_on_how_it_is_cut(tmp_path, corpus):
     found = []
     for micro in (1, 2, 8):
-        run(tiny(tmp_path / str(micro), *corpus, steps=1, micro_batch=micro, lr=0.0))
+        run(tiny(tmp_path / str(micro), *corpus, steps=1, micro_batch=micro, lr=1e-30))
         (record,) = records(tmp_path / str(micro) / "run", "validation")
         found.append(record["loss"])
     assert found == pytest.approx([found[0]] * 3, rel=1e-6)
 
 
 def test_nothing_masked_is_a_loss_of_0(tmp_path, corpus):
-    run(tiny(tmp_path, *corpus, steps=2, scheme="roberta", mask_rate="0"))
+    run(tiny(tmp_path, *corpus, steps=2, scheme="roberta", mask_rate="1e-12"))
     assert [record["loss"] for record in records(tmp_path / "run")] == [0.0, 0.0]
 
 
@@ -144,7 +144,7 @@ def test_a_finished_run_says_so_and_goes_on_with_more_steps(tmp_path, corpus, ca
         ({"lr": 0.5}, r"other settings: lr: 0.001 and 0.5 \(saved, here\)"),
         ({"scheme": "roberta"}, "other settings: scheme"),
         ({"objective": "electra"}, "other settings: scheme|objective"),
-        ({"data": "other"}, "other data or settings than those here: .*data"),
+        ({"data": "other"}, "other data or settings than those here: samples"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused_with_the_first_difference(
@@ -155,7 +155,7 @@ def test_a_checkpoint_of_something_else_is_refused_with_the_first_difference(
     settings = tiny(tmp_path, *corpus, steps=2)
     run(settings)
     if "data" in changes:
-        changes = {"data": (write_corpus(tmp_path, "other", seed=8)[0],), "tokenizer": settings.tokenizer}
+        changes = {"data": (write_corpus(tmp_path, "other", seed=8)[0],)}
     before = records(tmp_path / "run")
     assert cli.main(["train", *flags(tiny(tmp_path, *corpus, **{"steps": 4, **changes}))]) == 2
     error = capsys.readouterr().err
@@ -259,7 +259,7 @@ def test_weights_of_a_folder_are_where_a_run_starts(tmp_path, corpus, capsys):
     first = tiny(tmp_path / "a", *corpus, steps=3, objective="electra")
     run(first)
     folders = tuple(str(tmp_path / "a" / "run" / name) for name in ("model", "generator"))
-    second = tiny(tmp_path / "b", *corpus, steps=1, objective="electra", init_from=folders, lr=0.0)
+    second = tiny(tmp_path / "b", *corpus, steps=1, objective="electra", init_from=folders, lr=1e-30)
     run(second)
     for folder, name in zip(folders, ("model", "generator"), strict=True):
         before, after = load_pretrained(folder).state_dict(), load_pretrained(tmp_path / "b" / "run" / name).state_dict()

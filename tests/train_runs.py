@@ -30,7 +30,7 @@ def tiny(folder, prefix, tokenizer, **changes):
     settings = {
         "data": (prefix,), "tokenizer": tokenizer, "output": str(Path(folder) / "run"), "steps": 6, "size": "tiny",
         "max_seq_length": 32, "batch_size": 8, "split": "8,2", "eval_samples": 9, "log_every": 1, "save_every": 1000,
-        "device": "cpu", "quiet": True, "warmup": 2,
+        "device": "cpu", "quiet": True, "warmup": 1,
     }  # fmt: skip
     return TrainSettings(**{**settings, **changes}).resolved()
 

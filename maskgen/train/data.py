@@ -22,7 +22,6 @@ from maskgen.schemes import SCHEMES
 from maskgen.schemes.base import EncoderScheme
 from maskgen.train.errors import TrainError
 from maskgen.train.models import unpadding
-from maskgen.train.schedules import Ramp
 from maskgen.train.settings import TrainSettings
 from maskgen.vocab import Vocab
 from preprocess import IndexedDataset, load_tokenizer
@@ -46,7 +45,6 @@ class TrainingData:
     def source(self, rank: int = 0, ranks: int = 1) -> BatchSource:
         """The share of a rank of each global batch, for ever."""
         settings = self.settings
-        rate = None if settings.mask_rate is None else Ramp.parse(settings.mask_rate)
         return BatchSource(
             self.samples,
             batch_size=settings.batch_sizes(),
@@ -54,7 +52,7 @@ class TrainingData:
             rank=rank,
             world_size=ranks,
             threads=settings.threads,
-            rate=None if rate is None else rate.over(settings.samples_after(settings.steps)),
+            rate=settings.masking_rate(),
         )
 
     def loader(self, source: BatchSource, device: torch.device) -> Loader:
@@ -184,8 +182,9 @@ def check_tokenizer(prefix: str, path: str) -> None:
     for form in filter(os.path.exists, forms):
         for lowercase, strip_accents in itertools.product((None, True, False), repeat=2):
             with suppress(MaskgenError):  # only a vocab.txt has these options
-                options = {"lowercase": lowercase, "strip_accents": strip_accents}
-                tokenizer = load_tokenizer(form, engine="reference", sample_one_in=0, **options)
+                tokenizer = load_tokenizer(
+                    form, engine="reference", lowercase=lowercase, strip_accents=strip_accents, sample_one_in=0
+                )
                 if tokenizer.digest == made_by.sha256 and tokenizer.pieces == given.pieces:
                     return
     raise TrainError(

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from maskgen.train.data import Tensors, TrainingData, micro_batches
-from maskgen.train.distributed import World, unwrapped
+from maskgen.train.distributed import World
 from maskgen.train.metrics import Record, Tally
 from maskgen.train.setup import Measuring, autocast
+from maskgen.train.sharding import unwrapped
 
 
 class Evaluation:

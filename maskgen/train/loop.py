@@ -37,7 +37,6 @@ from maskgen.train.full_state import (
 )
 from maskgen.train.metrics import Clock, MetricsLog, Record, Tally
 from maskgen.train.optimizers import build_optimizer, set_learning_rate
-from maskgen.train.schedules import LearningRate
 from maskgen.train.settings import TrainSettings
 from maskgen.train.setup import Measuring, Networks, autocast, build_networks, resolved_precision
 from maskgen.train.stopping import Stopping
@@ -126,7 +125,7 @@ class Run:
         self.parameters = [each for each in module.parameters() if each.requires_grad]
         self.objective = measuring(module).objective
         self.precision = resolved_precision(settings, world.device)
-        self.rate = LearningRate(settings.schedule, float(settings.lr or 0), settings.steps, settings.warmup_steps)
+        self.rate = settings.learning_rate()
         self.evaluate = Evaluation(data, world, self.rows_at_once(0), self.precision)
 
     def rows_at_once(self, consumed: int) -> int:
@@ -177,7 +176,7 @@ class Run:
             batch = next(loader)
         micros = list(micro_batches(batch, rows, device))
         counts = [self.objective.counts(micro) for micro in micros]
-        totals = world.sum({name: sum(each[name] for each in counts) for name in counts[0]})  # of all ranks
+        totals = world.sum({name: torch.stack([each[name] for each in counts]).sum() for name in counts[0]})  # of all ranks
 
         set_learning_rate(self.optimizer, self.rate.at(step))
         for number, (micro, count) in enumerate(zip(micros, counts, strict=True), 1):

@@ -110,8 +110,8 @@ class MetricsLog:
         """Continue after `step`: what a killed run wrote beyond it goes."""
         self._path = os.path.join(folder, "metrics.jsonl")
         self._forget_after(step)
-        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close
         self._board = _board(os.path.join(folder, "tensorboard"), step) if tensorboard else None
+        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close
 
     def _forget_after(self, step: int) -> None:
         with suppress(FileNotFoundError):

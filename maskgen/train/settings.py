@@ -9,13 +9,15 @@ by the state of the data (see docs/batches.md).
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from maskgen.batches.sizes import Steps, linear_ramp
 from maskgen.identity import difference
 from maskgen.train.errors import TrainError
+from maskgen.train.schedules import LearningRate, Ramp
+from maskgen.train.stopping import seconds
 
 OBJECTIVES = ("mlm", "electra")
 SIZES = ("tiny", "small", "base", "large")
@@ -129,7 +131,7 @@ class TrainSettings:
             value = getattr(self, name)
             if value is not None and not (least <= value < math.inf and int(value) == value):
                 raise TrainError(f"{_flag(name)} is {value!r}; expected a whole number from {least} on; correct it")
-        for name in ("lr", "clip", "weight_decay", "warmup"):
+        for name in ("clip", "weight_decay", "warmup"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise TrainError(f"{_flag(name)} is {getattr(self, name)!r}; expected a number from 0 on; correct it")
         if not 0 < self.eval_rate < 1:
@@ -161,6 +163,10 @@ class TrainSettings:
                 "perhaps the generator); leave the others out"
             )
         self.batch_sizes()
+        self.learning_rate()
+        self.masking_rate()
+        if self.max_time is not None:
+            seconds(self.max_time)
 
     def batch_sizes(self) -> Steps:
         """Global batch sizes, as steps of (consumed samples, size from there on)."""
@@ -191,6 +197,16 @@ class TrainSettings:
         """Steps until the learning rate has its peak."""
         warmup = float(self.warmup or 0)
         return round(warmup * self.steps) if warmup < 1 else int(warmup)
+
+    def learning_rate(self) -> LearningRate:
+        """The learning rate of each step."""
+        return LearningRate(self.schedule, float(self.lr or 0), self.steps, self.warmup_steps)
+
+    def masking_rate(self) -> Callable[[int], float] | float | None:
+        """The masking rate as a function of consumed samples, or for all of them; None: the scheme's own."""
+        if self.mask_rate is None:
+            return None
+        return Ramp.parse(self.mask_rate).over(self.samples_after(self.steps))
 
     def samples_after(self, steps: int) -> int:
         """How many samples that many steps consume."""
@@ -231,7 +247,7 @@ def settings_of(given: Mapping[str, Any]) -> TrainSettings:
     """The settings that flags make, by their names; those that were not given have their defaults."""
     from maskgen.samples.opening import parse_option, parse_roles
 
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     options, roles = values.pop("option", ()), values.pop("role", ())
     settings = TrainSettings(**values, roles=parse_roles(roles)).resolved()
     parsed = dict(parse_option(str(settings.scheme), text, settings.rows) for text in options)
