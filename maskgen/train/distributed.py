@@ -4,6 +4,7 @@ torchrun's environment --World.start--> world --wrap--> DDP or FSDP2 module
 a failing rank --its reason, through the store--> every other rank ends with it
 """
 
+import inspect
 import os
 import re
 import sys
@@ -26,7 +27,9 @@ from maskgen.train.sharding import MODES, PRECISIONS, is_sharded, shard, unwrapp
 Tensors = dict[str, torch.Tensor]
 TIMEOUT = timedelta(minutes=30)
 LONGEST_JOINING = timedelta(minutes=10)
-LOST_PEER = re.compile(r"clos|reset|broken pipe|timed? ?out|connect|peer", re.IGNORECASE)
+LOST_PEER = re.compile(
+    r"(gloo|nccl).*(connection|reset|closed|broken pipe|timed? ?out|remote)", re.IGNORECASE | re.DOTALL
+)
 
 
 class World:
@@ -62,7 +65,7 @@ class World:
         try:
             world.device = _device(device, local_rank)
             # Gloo beside NCCL: flags and objects of the CPU are exchanged without waiting for the device.
-            backend = "cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "cpu:gloo"
+            backend = "cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo"
             group = PrefixStore("group", store)
             dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=timeout)
         except BaseException:
@@ -139,7 +142,7 @@ class World:
             return shard(module, self.device, self.size, precision)
         devices = [self.device.index] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(
-            module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+            module, device_ids=devices, gradient_as_bucket_view=True, **_no_buffers_in_forward()
         )
 
     @contextmanager
@@ -200,11 +203,17 @@ class World:
                 dist.destroy_process_group()
         if reason is not None:
             raise TrainError(f"{reason}; see its output, then resume from the last checkpoint") from error
-        if follows and LOST_PEER.search(str(error)) and isinstance(error, (dist.DistError, ConnectionError)):
+        if follows and LOST_PEER.search(str(error)):
             raise TrainError(
                 f"rank {self.rank} lost another rank, which left no reason ({' '.join(str(error).split())[:200]}); it "
                 "may have been killed, or have run out of memory: see its output, then resume from the last checkpoint"
             ) from error
+
+
+def _no_buffers_in_forward() -> dict[str, Any]:
+    """That buffers, which training does not change, are not sent in each forward pass; PyTorch 2.13 renamed it."""
+    names = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    return {"forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers": False}
 
 
 def _environment() -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from maskgen.train.errors import TrainError
-from maskgen.train.sharding import is_sharded, unwrapped
+from maskgen.train.sharding import at_rest, is_sharded
 
 Tensors = dict[str, torch.Tensor]
 REMEDY = "resume with the settings of the run that saved it"
@@ -106,7 +106,7 @@ def derived_seed(seed: int, *parts: int | str) -> int:
 
 def _with_default(generators: Mapping[str, torch.Generator]) -> dict[str, torch.Generator]:
     own = {"torch": torch.default_generator}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         own["torch.cuda"] = torch.cuda.default_generators[torch.cuda.current_device()]
     return {**own, **generators}
 
@@ -118,7 +118,7 @@ def _plain(name: str) -> str:
 
 def _named(module: nn.Module) -> Tensors:
     """All parameters, and the buffers that are part of the state."""
-    module = unwrapped(module)
+    module = at_rest(module)
     found: Tensors = {_plain(name): parameter for name, parameter in module.named_parameters()}
     for prefix, owner in module.named_modules():
         for name, buffer in owner.named_buffers(recurse=False):
@@ -130,7 +130,7 @@ def _named(module: nn.Module) -> Tensors:
 def _trained(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
     """The parameters of the optimizer by the names that they have in the module."""
     members = set(_parameters(optimizer))
-    return {_plain(name): parameter for name, parameter in unwrapped(module).named_parameters() if parameter in members}
+    return {_plain(name): parameter for name, parameter in at_rest(module).named_parameters() if parameter in members}
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

@@ -48,7 +48,7 @@ def _layers(module: nn.Module) -> list[nn.Module]:
     inside: set[nn.Module] = set()
     for owner in module.modules():
         if isinstance(owner, nn.ModuleList) and owner not in inside:
-            for layer in owner:
+            for layer in owner.children():  # each once
                 inside.update(layer.modules())
                 own = Counter(
                     parameter
@@ -65,6 +65,18 @@ def unwrapped(module: nn.Module) -> nn.Module:
     """The module inside DDP; any other as it is."""
     inner = module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
     return inner if isinstance(inner, nn.Module) else module
+
+
+def at_rest(module: nn.Module) -> nn.Module:
+    """The module inside DDP; one of FSDP2 with the parts as its parameters, those that the optimizer has.
+
+    After a forward pass that no backward pass followed, an evaluation for instance, whole copies are in their place.
+    """
+    module = unwrapped(module)
+    for part in module.modules():
+        if is_sharded(part):
+            part.reshard()  # type: ignore[operator]
+    return module
 
 
 def is_sharded(thing: nn.Module | torch.Tensor) -> bool:
