@@ -1,6 +1,6 @@
 """Training on several ranks, for the tests: processes that do a list of runs and leave what they saw.
 
-    jobs.json --start_ranks: one process a rank--> FOLDER/NAME.RANK.pt: losses, norms, gradients, rows of each step
+jobs.json --start_ranks: one process a rank--> FOLDER/NAME.RANK.pt: losses, norms, gradients, rows of each step
 """
 
 import json
@@ -67,7 +67,9 @@ class Watch:
 
         def clip_gradients(world, parameters, largest):
             if not self.seen["gradients"]:
-                whole = [each.grad.full_tensor() if hasattr(each.grad, "full_tensor") else each.grad for each in parameters]
+                whole = [
+                    each.grad.full_tensor() if hasattr(each.grad, "full_tensor") else each.grad for each in parameters
+                ]
                 self.seen["gradients"] = [gradient.clone() for gradient in whole]
             norm = clip(world, parameters, largest)
             self.seen["norms"].append(float(norm))

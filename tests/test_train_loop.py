@@ -18,6 +18,8 @@ from maskgen.train.errors import TrainError
 from maskgen.train.models import load_pretrained
 from maskgen.train.stopping import Stopping
 
+ELECTRA = {"mlm_loss", "disc_loss", "mlm_accuracy", "disc_accuracy", "disc_precision", "disc_recall", "disc_auc"}
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -63,7 +65,7 @@ def test_a_run_leaves_settings_metrics_checkpoints_and_a_model(tmp_path, corpus,
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({"objective": "electra"}, {"mlm_loss", "disc_loss", "disc_accuracy", "disc_precision", "disc_recall", "disc_auc"}),
+        ({"objective": "electra"}, ELECTRA),
         ({"objective": "electra", "architecture": "modern"}, {"disc_auc"}),
         ({"architecture": "modern", "size": "tiny"}, {"mlm_accuracy"}),
         ({"next_sentence": True}, {"mlm_loss", "pairs_loss", "pairs_accuracy"}),
@@ -147,9 +149,7 @@ def test_a_finished_run_says_so_and_goes_on_with_more_steps(tmp_path, corpus, ca
         ({"data": "other"}, "other data or settings than those here: samples"),
     ],
 )
-def test_a_checkpoint_of_something_else_is_refused_with_the_first_difference(
-    tmp_path, corpus, capsys, changes, words
-):
+def test_a_checkpoint_of_something_else_is_refused_with_the_first_difference(tmp_path, corpus, capsys, changes, words):
     import re
 
     settings = tiny(tmp_path, *corpus, steps=2)
@@ -262,7 +262,10 @@ def test_weights_of_a_folder_are_where_a_run_starts(tmp_path, corpus, capsys):
     second = tiny(tmp_path / "b", *corpus, steps=1, objective="electra", init_from=folders, lr=1e-30)
     run(second)
     for folder, name in zip(folders, ("model", "generator"), strict=True):
-        before, after = load_pretrained(folder).state_dict(), load_pretrained(tmp_path / "b" / "run" / name).state_dict()
+        before, after = (
+            load_pretrained(folder).state_dict(),
+            load_pretrained(tmp_path / "b" / "run" / name).state_dict(),
+        )
         assert set(before) == set(after)
         assert all(torch.equal(before[key], after[key]) for key in before)
     settings = tiny(tmp_path / "c", *corpus)

@@ -47,8 +47,7 @@ def of_two_ranks(tmp_path_factory, corpus):
     """What two ranks saw of each run, with two micro-batches a step; those of `more` go on with what one rank left."""
     folder = tmp_path_factory.mktemp("two")
     jobs = {
-        name: plain(tiny(folder / name, *corpus, **BOTH, **changes, micro_batch=3))
-        for name, changes in CHECKED.items()
+        name: plain(tiny(folder / name, *corpus, **BOTH, **changes, micro_batch=3)) for name, changes in CHECKED.items()
     }
     jobs["electra"] = plain(tiny(folder / "electra", *corpus, **BOTH, objective="electra", strategy="fsdp"))
     jobs["part"] = plain(tiny(folder / "part", *corpus, steps=4, batch_size=12, strategy="fsdp", schedule="constant"))

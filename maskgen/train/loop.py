@@ -77,15 +77,16 @@ def train(settings: TrainSettings, world: World) -> Outcome:
         os.path.join(settings.output, "checkpoints"), keep=settings.keep, keep_every=settings.keep_every
     )
     latest = checkpoints.latest(world=world)
-    notes: dict[str, Any] = {} if latest is None else read_manifest(latest)["notes"]
+    configs = None
     if latest is not None:
-        settings.check_same_run(notes["settings"], latest)
-        done = int(read_manifest(latest)["step"])
-        if done >= settings.steps and os.path.isdir(os.path.join(settings.output, "model")):
-            return Outcome(done, settings.steps, nothing_done=True)
+        manifest = read_manifest(latest)
+        settings.check_same_run(manifest["notes"]["settings"], latest)
+        configs = manifest["notes"]["configs"]
+        if manifest["step"] >= settings.steps and os.path.isdir(os.path.join(settings.output, "model")):
+            return Outcome(manifest["step"], settings.steps, nothing_done=True)
 
     data = _in_turn(world, lambda: open_data(settings))
-    networks = build_networks(settings, data.vocab, notes.get("configs"))
+    networks = build_networks(settings, data.vocab, configs)
     module, optimizer = _prepared(networks, settings, world)
     source = data.source(world.rank, world.size)
     step = 0
@@ -176,7 +177,8 @@ class Run:
             batch = next(loader)
         micros = list(micro_batches(batch, rows, device))
         counts = [self.objective.counts(micro) for micro in micros]
-        totals = world.sum({name: torch.stack([each[name] for each in counts]).sum() for name in counts[0]})  # of all ranks
+        # What losses are divided by, before any of them: the masked tokens of all ranks and micro-batches.
+        totals = world.sum({name: torch.stack([each[name] for each in counts]).sum() for name in counts[0]})
 
         set_learning_rate(self.optimizer, self.rate.at(step))
         for number, (micro, count) in enumerate(zip(micros, counts, strict=True), 1):
@@ -255,9 +257,8 @@ class Run:
         size, width = batch["text"].shape
         known = {}
         if self.settings.architecture == "modern":  # which computes for real tokens alone, document by document
-            lengths = (
-                batch["cumulative_lengths"].diff() if "cumulative_lengths" in batch else batch["lengths"]
-            ).double()
+            packed = "cumulative_lengths" in batch
+            lengths = (batch["cumulative_lengths"].diff() if packed else batch["lengths"]).double()
             known = {"tokens": float(lengths.sum()), "attended": float(lengths.square().sum())}
         return self.world.size * training_flops(
             self.networks.model_config,

@@ -155,8 +155,8 @@ def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, Mask
         wanted = Discriminator if settings.objective == "electra" and name == "model" else MaskedLm
         if not isinstance(network, wanted):
             raise TrainError(
-                f"--init-from {folder}: found a {type(network).__name__}; expected a {wanted.__name__} as the {name} of "
-                f"{settings.objective}; name another folder"
+                f"--init-from {folder}: found a {type(network).__name__}; expected a {wanted.__name__} as the {name} "
+                f"of {settings.objective}; name another folder"
             )
 
 
