@@ -1,6 +1,7 @@
 """Encoders: who sees whom, what a seed makes, what compiles."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def slow_varlen(query, key, value, starts, _starts, longest, _longest):
     bounds = starts.tolist()
     assert starts.dtype == torch.int32
     parts = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         assert 0 < end - start <= longest
         q, k, v = (each[start:end].transpose(0, 1) for each in (query, key, value))
         weights = (q @ k.transpose(1, 2) / q.shape[-1] ** 0.5).softmax(-1)
@@ -169,16 +170,50 @@ def test_flat_equals_rows(packed, flat_everywhere):
 
 
 def test_the_kernel_is_for_cuda_in_half_precision(monkeypatch):
-    weight = torch.zeros(1)
-    assert not attention.takes_flat(torch.zeros(1), weight)
-
-    class OnCuda:
-        is_cuda = True
-
-    assert not attention.takes_flat(OnCuda(), weight)
-    assert attention.takes_flat(OnCuda(), weight.bfloat16())
+    assert attention.FLAT_DEVICES == ("cuda",)
+    tokens, weight = torch.zeros(1), torch.zeros(1)
+    assert not attention.takes_flat(tokens, weight.bfloat16())
+    monkeypatch.setattr(attention, "FLAT_DEVICES", ("cpu",))
+    monkeypatch.setattr(attention, "varlen_attn", slow_varlen)
+    assert not attention.takes_flat(tokens, weight)
+    assert attention.takes_flat(tokens, weight.bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert attention.takes_flat(tokens, weight)
     monkeypatch.setattr(attention, "varlen_attn", None)
-    assert not attention.takes_flat(OnCuda(), weight.bfloat16())
+    assert not attention.takes_flat(tokens, weight.bfloat16())
+
+
+@pytest.fixture
+def opaque_varlen(monkeypatch):
+    """The twin as an operator that compilers do not look into, as the kernel is one."""
+    with torch.library._scoped_library("maskgen_test", "FRAGMENT") as library:
+        arguments = "Tensor query, Tensor key, Tensor value, Tensor starts, Tensor same, SymInt longest, SymInt also"
+        library.define(f"varlen({arguments}) -> Tensor")
+        library.impl("varlen", slow_varlen, "CPU")
+        library.impl("varlen", lambda query, *_: torch.empty_like(query), "Meta")
+        monkeypatch.setattr(attention, "FLAT_DEVICES", ("cpu",))
+        monkeypatch.setattr(attention, "varlen_attn", torch.ops.maskgen_test.varlen)
+        yield
+
+
+def test_flat_is_one_graph_for_any_number_of_tokens(opaque_varlen):
+    encoder = masked_lm("modern").encoder
+    batches = [padded_batch(lengths) for lengths in ((12, 5, 20, 1), (20, 19, 18, 17), (3, 3, 3, 3), (7, 1, 9, 20))]
+    given = [(batch["text"], encoder_inputs(batch | unpadding(batch))) for batch in batches]
+    graphs = []
+
+    def counting(graph, _inputs):
+        graphs.append(graph)
+        return graph
+
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = [encoder(tokens, **inputs) for tokens, inputs in given]
+        torch._dynamo.reset()
+        compiled = torch.compile(encoder, fullgraph=True, backend=counting)
+        found = [compiled(tokens, **inputs) for tokens, inputs in given]
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.02, atol=0.02)
+    assert len(graphs) == 2  # the first shape, then any
 
 
 def test_rotary_depends_on_distances_alone():

@@ -201,7 +201,7 @@ def test_checkpoints_as_early_releases_wrote_them(tmp_path):
     assert_same_logits(load_pretrained(tmp_path).eval(), theirs, padded_batch())
     old["cls.predictions.decoder.weight"][0, 0] += 1
     save_file(old, tmp_path / "model.safetensors")
-    with pytest.raises(TrainError, match="decoder.weight other than bert.embeddings.word_embeddings.weight"):
+    with pytest.raises(TrainError, match=r"decoder.weight other than bert.embeddings.word_embeddings.weight"):
         load_pretrained(tmp_path)
 
 

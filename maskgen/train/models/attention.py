@@ -21,6 +21,9 @@ except ImportError:  # pragma: no cover - older releases have rows alone
     varlen_attn = None  # type: ignore[assignment]
 
 
+FLAT_DEVICES = ("cuda",)
+
+
 class Rows(NamedTuple):
     """Rows of one length. The mask is true where a query (second to last place) sees a key (last place)."""
 
@@ -55,9 +58,10 @@ def row_mask(padding_mask: Tensor | None, document_ids: Tensor | None) -> Tensor
 
 def takes_flat(tokens: Tensor, weight: Tensor) -> bool:
     """Whether flash attention for sequences of different lengths runs here: on CUDA, in half precision."""
-    if varlen_attn is None or not tokens.is_cuda:
+    device = tokens.device.type
+    if varlen_attn is None or device not in FLAT_DEVICES:
         return False
-    dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else weight.dtype
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     return dtype in (torch.bfloat16, torch.float16)
 
 

@@ -111,8 +111,10 @@ class Encoder(nn.Module):
                 else document_positions(document_ids)
             )
         if self.config.architecture == "modern":
-            if unpadded is not None and boundaries is not None and takes_flat(tokens, self.word_embeddings.weight):
-                return self._flat(tokens, positions, unpadded, boundaries)
+            places = unpadded if takes_flat(tokens, self.word_embeddings.weight) else None
+            # Without any token there is no document for the kernel.
+            if places is not None and boundaries is not None and len(places) > 0:
+                return self._flat(tokens, positions, places, boundaries)
             return self._modern(tokens, positions, Rows(row_mask(padding_mask, document_ids)))
         return self._bert(tokens, positions, token_types, Rows(row_mask(padding_mask, document_ids)))
 
