@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from maskgen.batches import BatchSource, Blend
     from maskgen.masking import MaskedLmPredictions, MaskedSpan, create_masked_lm_predictions
+    from maskgen.on_device import DeviceMasking
     from maskgen.rows import Chunks, Documents, PackedDocuments, RowBatch
     from maskgen.samples import BertSamples, RowMasker, T5Samples, to_hf
     from maskgen.schemes import NextSentenceSamples, SchemeSamples
@@ -19,6 +20,7 @@ _HOMES = {
     "BertSamples": "maskgen.samples",
     "Blend": "maskgen.batches",
     "Chunks": "maskgen.rows",
+    "DeviceMasking": "maskgen.on_device",
     "Documents": "maskgen.rows",
     "MaskedLmPredictions": "maskgen.masking",
     "MaskedSpan": "maskgen.masking",
@@ -38,6 +40,7 @@ __all__ = [
     "BertSamples",
     "Blend",
     "Chunks",
+    "DeviceMasking",
     "Documents",
     "MaskedLmPredictions",
     "MaskedSpan",

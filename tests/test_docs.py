@@ -119,6 +119,24 @@ def test_python_commands_and_examples_in_schemes_run(tmp_path, monkeypatch, caps
     assert all(f"### {name}\n" in text for name in names["SCHEMES"])
 
 
+def test_python_in_objectives_runs_and_its_tests_exist(tmp_path, monkeypatch):
+    """Each defect of the sources is named beside the test that would fail with it."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo"]) == 0
+    text = (ROOT / "docs/objectives.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/objectives.md", "exec"), names)
+    assert names["result"].disc_labels.shape == names["batch"]["text"].shape == (3, 64)
+    assert bool(names["mlm"](names["mlm"].masked(names["tokens"])) > 0)
+    tests = "".join((ROOT / f"tests/{file}.py").read_text() for file in ("test_on_device", "test_objectives_mlm"))
+    tests += (ROOT / "tests/test_objectives_electra.py").read_text()
+    named = re.findall(r"`(test_\w+)`", text)
+    assert len(named) == 17
+    for name in named:
+        assert f"def {name}(" in tests, name
+
+
 def test_the_drawing_of_schemes_is_that_of_the_page():
     """After a change of the page: python tools/draw_schemes.py."""
     drawing = (ROOT / "docs/schemes.svg").read_text()
@@ -151,10 +169,12 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/fingerprints.md",
         "docs/masking.md",
         "docs/models.md",
+        "docs/objectives.md",
         "docs/samples.md",
         "docs/rows.md",
         "docs/schemes.md",
         "docs/sentence-splitting.md",
+        "docs/training.md",
         "docs/tokenizers.md",
     ],
 )

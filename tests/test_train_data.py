@@ -12,6 +12,7 @@ from maskgen.train.data import check_tokenizer, micro_batches, open_data
 from maskgen.train.errors import TrainError
 from preprocess.errors import MaskgenError
 from preprocess.indexed.sidecar import TokenizerInfo, read_sidecar
+from preprocess.tokenization.loading import load_reference
 
 CPU = torch.device("cpu")
 SEQUENCE = {"t5", "span-corruption", "ul2", "bart"}
@@ -155,7 +156,7 @@ def test_data_of_another_tokenizer_is_refused(tmp_path):
     check_tokenizer(prefix, tokenizer)
     made_with(lowercase=False)  # the same vocabulary, and text looked at in another way
     check_tokenizer(prefix, tokenizer)
-    load_tokenizer(tokenizer)._reference.save(str(tmp_path / "tokenizer.json"))
+    load_reference(tokenizer).tokenizer.save(str(tmp_path / "tokenizer.json"))
     check_tokenizer(prefix, str(tmp_path / "tokenizer.json"))  # another file of the same
     other = tmp_path / "other.txt"
     other.write_text((tmp_path / "vocab.txt").read_text() + "more\n")

@@ -3,8 +3,12 @@
 import json
 import math
 import os
+import re
+import shlex
 import signal
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from maskgen.train import loop
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
 from maskgen.train.models import load_pretrained
+from maskgen.train.settings import DEFAULTS
 from maskgen.train.stopping import Stopping
 
 ELECTRA = {"mlm_loss", "disc_loss", "mlm_accuracy", "disc_accuracy", "disc_precision", "disc_recall", "disc_auc"}
@@ -150,8 +155,6 @@ def test_a_finished_run_says_so_and_goes_on_with_more_steps(tmp_path, corpus, ca
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused_with_the_first_difference(tmp_path, corpus, capsys, changes, words):
-    import re
-
     settings = tiny(tmp_path, *corpus, steps=2)
     run(settings)
     if "data" in changes:
@@ -279,8 +282,21 @@ def test_weights_of_a_folder_are_where_a_run_starts(tmp_path, corpus, capsys):
 
 
 def test_tensorboard_that_is_not_there_is_one_line(tmp_path, corpus, monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(TrainError, match="--tensorboard needs the package tensorboard"):
         run(tiny(tmp_path, *corpus, tensorboard=True))
+
+
+def test_the_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+    (block,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo"]) == 0
+    for command in block.replace("\\\n", " ").strip().splitlines():
+        assert cli.main(shlex.split(command)[1:]) == 0
+    for name in ("mlm/model", "electra/model", "electra/generator"):
+        assert load_pretrained(tmp_path / "maskgen-demo" / name).config.vocab_size % 64 == 0
+    rows = re.findall(r"^\| (mlm|electra): .*?\|(.*)\|$", page, re.MULTILINE)
+    assert {name: [tuple(map(float, cell.split(", "))) for cell in cells.split("|")] for name, cells in rows} == {
+        name: list(sizes.values()) for name, sizes in DEFAULTS.items()
+    }

@@ -115,9 +115,11 @@ class TrainSettings:
             self,
             scheme=scheme,
             rows=self.rows or ("best-fit" if packed else None),
-            lr=lr if self.lr is None else self.lr,
+            lr=lr if self.lr is None else float(self.lr),
             batch_size=batch if self.batch_size is None else self.batch_size,
-            warmup=WARMUP[self.objective] if self.warmup is None else self.warmup,
+            warmup=WARMUP[self.objective] if self.warmup is None else float(self.warmup),
+            weight_decay=float(self.weight_decay),
+            clip=float(self.clip),
             max_positions=max(POSITIONS, self.max_seq_length if packed else 0)
             if self.max_positions is None
             else self.max_positions,
