@@ -208,7 +208,7 @@ def test_a_damaged_checkpoint_is_refused_and_passed_over(checkpoints, notes, dam
     assert latest_step(checkpoints) == 30
     assert len(notes) == 1
     assert said in notes[0]
-    assert "the one before is used" in notes[0]
+    assert "it is passed over" in notes[0]
     # The run goes on from there, and its next checkpoint is the newest one.
     save(checkpoints, 35)
     assert latest_step(checkpoints) == 35

@@ -170,7 +170,7 @@ def resolved_precision(settings: TrainSettings, device: torch.device) -> str:
     """fp32 or bf16."""
     if settings.precision != "auto":
         return settings.precision
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
