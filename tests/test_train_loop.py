@@ -20,8 +20,8 @@ from maskgen.train import loop, stopping
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
 from maskgen.train.models import load_pretrained
-from maskgen.train.settings import DEFAULTS
 from maskgen.train.objectives import electra
+from maskgen.train.settings import DEFAULTS
 from maskgen.train.stopping import Stopping
 from preprocess.errors import MaskgenError
 from preprocess.pipeline import work_folder
@@ -379,6 +379,22 @@ def test_validation_changes_nothing_of_the_training(tmp_path, corpus):
         run(tiny(tmp_path / str(every), *corpus, objective="electra", dropout=0.1, eval_every=every))
     assert len(records(tmp_path / "1" / "run", "validation")) == 6
     assert losses(tmp_path / "1") == losses(tmp_path / "100")
+
+
+@pytest.mark.parametrize("changes", [{"objective": "electra", "architecture": "modern"}, {"scheme": "bert"}])
+def test_compiled_encoders_give_the_same_losses_and_are_never_left_out(tmp_path, corpus, monkeypatch, changes):
+    monkeypatch.setattr(torch._dynamo.config, "cache_size_limit", 2)  # which the loop raises
+    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
+    torch._dynamo.reset()
+    with monkeypatch.context() as patched:
+        compiled = torch.nn.Module.compile
+        patched.setattr(torch.nn.Module, "compile", lambda module: compiled(module, backend="eager"))
+        for compile_ in (False, True):
+            settings = tiny(tmp_path / str(compile_), *corpus, batch_ramp="4:2:12", eval_every=2, **changes)
+            run(replace(settings, compile=compile_))
+    torch._dynamo.reset()
+    one, other = (losses(tmp_path / folder) for folder in ("False", "True"))
+    assert [record[1:] for record in one] == [pytest.approx(record[1:], rel=1e-4) for record in other]
 
 
 def test_tensorboard_that_is_not_there_is_one_line(tmp_path, corpus, monkeypatch):

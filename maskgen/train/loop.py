@@ -36,11 +36,12 @@ from maskgen.train.full_state import (
     optimizer_state,
 )
 from maskgen.train.metrics import Clock, MetricsLog, Record, Tally
-from maskgen.train.optimizers import build_optimizer, set_learning_rate
+from maskgen.train.optimizers import set_learning_rate
 from maskgen.train.output_folder import alone_in, exported_step, latest_checkpoint, note_exported
 from maskgen.train.settings import TrainSettings
-from maskgen.train.setup import Measuring, Networks, autocast, build_networks, resolved_precision
+from maskgen.train.setup import Networks, autocast, build_networks, prepared, resolved_precision
 from maskgen.train.stopping import Stopping
+from preprocess.errors import MaskgenError
 from preprocess.pipeline.work_folder import write_file
 
 EXIT_CODES = {None: 0, "SIGINT": 130, "SIGTERM": 143}  # of a time budget: 0
@@ -94,7 +95,7 @@ def _train(settings: TrainSettings, world: World, stopping: Stopping) -> Outcome
 
     data = _in_turn(world, lambda: open_data(settings))
     networks = build_networks(settings, data.vocab, configs)
-    module, optimizer = _prepared(networks, settings, world)
+    module, optimizer = prepared(networks, settings, world)
     source = data.source(world.rank, world.size)
     step = 0
     if latest is not None:
@@ -298,19 +299,11 @@ def _sayer(settings: TrainSettings, world: World) -> Say:
 
 def _in_turn(world: World, make: Callable[[], TrainingData]) -> TrainingData:
     """First rank 0, which leaves mappings in the cache, then the others."""
-    made = make() if world.is_main else None
-    world.barrier()
+    made, error = None, None
+    try:
+        made = make() if world.is_main else None
+    except MaskgenError as failure:
+        error = failure
+    if message := world.share(error and str(error)):
+        raise error or TrainError(message)
     return make() if made is None else made
-
-
-def _prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """The module on its device, spread over the ranks, and its optimizer."""
-    if settings.compile:
-        for network in networks.exported.values():
-            network.encoder.compile()
-    precision = resolved_precision(settings, world.device)
-    module = world.wrap(Measuring(networks.objective), settings.strategy, precision)
-    optimizer = build_optimizer(
-        module, settings.optimizer, lr=float(settings.lr or 0), weight_decay=settings.weight_decay
-    )
-    return module, optimizer

@@ -31,7 +31,7 @@ def alone_in(folder: str, world: World) -> Iterator[None]:
 
 
 def latest_checkpoint(checkpoints: Checkpoints, world: World) -> str | None:
-    """The one to go on from; None for a new run, which one whose checkpoints are all damaged never becomes by itself."""
+    """The one to go on from; None for a new run. One whose checkpoints are all damaged is an error, and no new run."""
     latest = checkpoints.latest(world=world)
     if latest is None and world.share(len(checkpoints.paths())):
         raise TrainError(

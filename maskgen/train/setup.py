@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
 from maskgen.train.models import (
     Discriminator,
@@ -23,6 +24,7 @@ from maskgen.train.models import (
     load_pretrained,
 )
 from maskgen.train.objectives import MLM, Electra, Measured
+from maskgen.train.optimizers import build_optimizer
 from maskgen.train.settings import TrainSettings
 from maskgen.vocab import Vocab
 
@@ -164,6 +166,22 @@ def _fill(network: nn.Module, given: nn.Module | None) -> None:
     """Take the weights of `given`; a head that it does not have keeps its new ones."""
     if given is not None:
         network.load_state_dict(given.state_dict(), strict=False)
+
+
+def prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The module on its device, spread over the ranks, and its optimizer."""
+    if settings.compile:
+        # One limit for both networks of ELECTRA, training and validation, padding or none, and sizes that vary: with
+        # the default of 8 one more would be computed without being compiled, and nothing would say so.
+        torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
+        for network in networks.exported.values():
+            network.encoder.compile()
+    precision = resolved_precision(settings, world.device)
+    module = world.wrap(Measuring(networks.objective), settings.strategy, precision)
+    optimizer = build_optimizer(
+        module, settings.optimizer, lr=float(settings.lr or 0), weight_decay=settings.weight_decay
+    )
+    return module, optimizer
 
 
 def resolved_precision(settings: TrainSettings, device: torch.device) -> str:
