@@ -381,12 +381,16 @@ def test_validation_changes_nothing_of_the_training(tmp_path, corpus):
     assert losses(tmp_path / "1") == losses(tmp_path / "100")
 
 
-@pytest.mark.parametrize("changes", [{"objective": "electra", "architecture": "modern"}, {"scheme": "bert"}])
+@pytest.mark.parametrize(
+    "changes",
+    [pytest.param({"objective": "electra", "architecture": "modern"}, marks=pytest.mark.slow), {"scheme": "bert"}],
+)
 def test_compiled_encoders_give_the_same_losses_and_are_never_left_out(tmp_path, corpus, monkeypatch, changes):
-    monkeypatch.setattr(torch._dynamo.config, "cache_size_limit", 2)  # which the loop raises
-    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
     torch._dynamo.reset()
-    with monkeypatch.context() as patched:
+    few = torch._dynamo.config.patch(
+        recompile_limit=2, fail_on_recompile_limit_hit=True
+    )  # of which the loop makes more
+    with monkeypatch.context() as patched, few:
         compiled = torch.nn.Module.compile
         patched.setattr(torch.nn.Module, "compile", lambda module: compiled(module, backend="eager"))
         for compile_ in (False, True):

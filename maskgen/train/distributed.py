@@ -69,6 +69,7 @@ class World:
             backend = "cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo"
             group = PrefixStore("group", store)
             dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=timeout)
+            world.barrier()  # or one that fails at once would break the connections that others are still making
         except BaseException:
             world.__exit__(*sys.exc_info())
             raise

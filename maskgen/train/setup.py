@@ -173,7 +173,9 @@ def prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple
     if settings.compile:
         # One limit for both networks of ELECTRA, training and validation, padding or none, and sizes that vary: with
         # the default of 8 one more would be computed without being compiled, and nothing would say so.
-        torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
+        limits = torch._dynamo.config
+        name = "recompile_limit" if hasattr(limits, "recompile_limit") else "cache_size_limit"  # before PyTorch 2.6
+        setattr(limits, name, max(64, getattr(limits, name)))
         for network in networks.exported.values():
             network.encoder.compile()
     precision = resolved_precision(settings, world.device)
