@@ -126,3 +126,43 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step(tmp_path, corpus):
     ranks[1].terminate()
     assert [code for _, _, code in finish(ranks)] == [143, 143]
     assert len(os.listdir(tmp_path / "run" / "checkpoints")) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_seq_length": 600}, "longer than the 512 positions"),
+        ({"batch_size": 9}, "a global batch of 9 samples for 2 ranks"),
+        ({"data": ("nowhere",)}, "nowhere.idx"),
+        ({"lr": 0.5}, "other settings: lr"),
+    ],
+)
+def test_what_is_wrong_for_all_ranks_is_said_once(tmp_path, corpus, changes, words):
+    settings = tiny(tmp_path, *corpus, steps=1)
+    if "lr" in changes:
+        with World.start("cpu") as world:
+            loop.train(settings, world)
+    command = [sys.executable, "-m", "maskgen.cli", "train", *flags(settings, **changes)]
+    ended = finish(start_ranks(command, 2))
+    assert [code for *_, code in ended] == [2, 2]
+    lines = [line for _, errors, _ in ended for line in errors.splitlines() if line.startswith("maskgen train: ")]
+    assert len(lines) == 1, lines
+    assert words in lines[0]
+
+
+@pytest.mark.slow
+def test_torchrun_that_is_terminated_leaves_a_checkpoint_of_the_last_step(tmp_path, corpus):
+    script = str(Path(__file__).parent.parent / "tools" / "pretrain.py")
+    settings = tiny(tmp_path, *corpus, steps=100_000)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    (process,) = start_ranks([*torchrun, *flags(settings)], 1)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while not metrics.exists() or not metrics.read_text():
+        assert process.poll() is None
+    process.terminate()
+    ((_, errors, code),) = finish([process])
+    assert code != 0
+    last = losses(tmp_path)[-1][0]
+    assert f"saved after step {last} (SIGTERM)" in errors
+    assert os.listdir(tmp_path / "run" / "checkpoints") == [f"step-{last:08d}"]

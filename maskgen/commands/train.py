@@ -109,12 +109,16 @@ learning rate and batch size:
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say where everything is."""
     from maskgen.train.distributed import World
+    from maskgen.train.errors import SaidError
     from maskgen.train.loop import train
     from maskgen.train.settings import settings_of
 
-    settings = settings_of(vars(arguments))
-    with World.start(settings.device) as world:
-        outcome = train(settings, world)
-        if world.is_main:
-            print(outcome.summary(settings.output), file=sys.stderr if outcome.exit_code else sys.stdout)
+    try:
+        with World.start(getattr(arguments, "device", "auto")) as world:
+            settings = settings_of(vars(arguments))  # here, where ranks say once what is wrong
+            outcome = train(settings, world)
+            if world.is_main:
+                print(outcome.summary(settings.output), file=sys.stderr if outcome.exit_code else sys.stdout)
+    except SaidError:
+        return 2
     return outcome.exit_code

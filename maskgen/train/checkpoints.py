@@ -161,7 +161,7 @@ class Checkpoints:
                 manifest = read_manifest(path)
                 verify(path, manifest, manifest["files"])
             except TrainError as error:
-                self._note(f"{error}; the one before is used")
+                self._note(f"{error}; it is passed over")
             else:
                 self._whole.add(path)
                 return path

@@ -20,9 +20,10 @@ from torch import nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from maskgen.train.errors import TrainError
+from maskgen.train.errors import SaidError, TrainError
 from maskgen.train.joint_end import JointEnd
 from maskgen.train.sharding import MODES, PRECISIONS, is_sharded, shard, unwrapped
+from preprocess.errors import MaskgenError
 
 Tensors = dict[str, torch.Tensor]
 TIMEOUT = timedelta(minutes=30)
@@ -68,6 +69,7 @@ class World:
             backend = "cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo"
             group = PrefixStore("group", store)
             dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=timeout)
+            world.barrier()  # or one that fails at once would break the connections that others are still making
         except BaseException:
             world.__exit__(*sys.exc_info())
             raise
@@ -195,12 +197,13 @@ class World:
             return
         follows = isinstance(error, RuntimeError)
         reason = end.heard() if follows else None
-        if reason is None:
-            end.tell(error)
+        said = reason is None and end.tell(error)
         end.leave()
         if self.device.type != "cuda":  # leaving a group of NCCL whose peers are gone waits for them
             with suppress(Exception):
                 dist.destroy_process_group()
+        if said and isinstance(error, MaskgenError):
+            raise SaidError(str(error)) from error
         if reason is not None:
             raise TrainError(f"{reason}; see its output, then resume from the last checkpoint") from error
         if follows and LOST_PEER.search(str(error)):

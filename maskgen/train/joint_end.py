@@ -20,6 +20,7 @@ from preprocess.errors import MaskgenError
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 10.0
 TOLD_SECONDS = 3.0
+SPEAKING_SECONDS = 1.0  # for the rank that speaks for others: torchrun ends all when the first one has ended
 REASON, SEEN = "failed", "seen"
 
 
@@ -39,13 +40,20 @@ class JointEnd:
         self._left.set()
         self._thread.join()
 
-    def tell(self, error: BaseException) -> None:
-        """Say why this rank ends, unless another one was first; returns when the others know, or some seconds later."""
+    def tell(self, error: BaseException) -> bool:
+        """Say why this rank ends, unless another one was first; returns when the others know, or some seconds later.
+
+        True where another rank ends for the very same reason and has said so: settings, say, that none of them can use.
+        """
         text = str(error) if isinstance(error, MaskgenError) else f"{type(error).__name__}: {error}"
-        reason = json.dumps({"rank": self.rank, "reason": " ".join(text.split())[:500]})
+        reason = {"rank": self.rank, "reason": " ".join(text.split())[:500]}
         with contextlib.suppress(Exception):  # the store may be gone with its rank; there is nobody left to tell then
-            self._store.compare_set(REASON, "", reason)
+            first = json.loads(self._store.compare_set(REASON, "", json.dumps(reason)))
             self._wait_until_seen()
+            if first["rank"] != self.rank and first["reason"] == reason["reason"]:
+                time.sleep(SPEAKING_SECONDS)
+                return True
+        return False
 
     def heard(self, seconds: float = TOLD_SECONDS) -> str | None:
         """Which other rank failed, and why; waits so long for the news, which may come after the broken connection."""

@@ -36,10 +36,12 @@ from maskgen.train.full_state import (
     optimizer_state,
 )
 from maskgen.train.metrics import Clock, MetricsLog, Record, Tally
-from maskgen.train.optimizers import build_optimizer, set_learning_rate
+from maskgen.train.optimizers import set_learning_rate
+from maskgen.train.output_folder import alone_in, exported_step, latest_checkpoint, note_exported
 from maskgen.train.settings import TrainSettings
-from maskgen.train.setup import Measuring, Networks, autocast, build_networks, resolved_precision
+from maskgen.train.setup import Networks, autocast, build_networks, prepared, resolved_precision
 from maskgen.train.stopping import Stopping
+from preprocess.errors import MaskgenError
 from preprocess.pipeline.work_folder import write_file
 
 EXIT_CODES = {None: 0, "SIGINT": 130, "SIGTERM": 143}  # of a time budget: 0
@@ -71,23 +73,29 @@ class Outcome:
 
 def train(settings: TrainSettings, world: World) -> Outcome:
     """Train as the settings say, from the latest checkpoint in their output folder on."""
-    say = _sayer(settings, world)
+    settings = settings.resolved()
     settings.check_division(world.size)
+    stopping = Stopping(settings.max_time)  # whose time begins now, before the data is opened
+    with alone_in(settings.output, world):
+        return _train(settings, world, stopping)
+
+
+def _train(settings: TrainSettings, world: World, stopping: Stopping) -> Outcome:
+    say = _sayer(settings, world)
     checkpoints = Checkpoints(
         os.path.join(settings.output, "checkpoints"), keep=settings.keep, keep_every=settings.keep_every
     )
-    latest = checkpoints.latest(world=world)
-    configs = None
+    latest, configs = latest_checkpoint(checkpoints, world), None
     if latest is not None:
         manifest = read_manifest(latest)
         settings.check_same_run(manifest["notes"]["settings"], latest)
         configs = manifest["notes"]["configs"]
-        if manifest["step"] >= settings.steps and os.path.isdir(os.path.join(settings.output, "model")):
+        if manifest["step"] >= settings.steps and world.share(exported_step(settings.output)) == manifest["step"]:
             return Outcome(manifest["step"], settings.steps, nothing_done=True)
 
     data = _in_turn(world, lambda: open_data(settings))
     networks = build_networks(settings, data.vocab, configs)
-    module, optimizer = _prepared(networks, settings, world)
+    module, optimizer = prepared(networks, settings, world)
     source = data.source(world.rank, world.size)
     step = 0
     if latest is not None:
@@ -96,13 +104,12 @@ def train(settings: TrainSettings, world: World) -> Outcome:
         load_optimizer_state(module, optimizer, checkpoint.state["optimizer"])
         source.load_state_dict(checkpoint.state["data"])
         step = checkpoint.step
-        say(f"going on after step {step}")
+        say(f"going on after step {step}, {source.consumed:,} samples")
     run = Run(settings, world, data, networks, module, optimizer, source, checkpoints, say)
     if world.is_main:
-        os.makedirs(settings.output, exist_ok=True)
         write_file(os.path.join(settings.output, "settings.json"), settings.to_json().encode())
         say(run.first_line())
-    return run.go_on(step)
+    return run.go_on(step, stopping)
 
 
 class Run:
@@ -127,20 +134,20 @@ class Run:
         self.objective = measuring(module).objective
         self.precision = resolved_precision(settings, world.device)
         self.rate = settings.learning_rate()
-        self.evaluate = Evaluation(data, world, self.rows_at_once(0), self.precision)
+        self.evaluate = Evaluation(data, world, settings.micro_batch or source.largest_share, self.precision)
 
     def rows_at_once(self, consumed: int) -> int:
         """Rows of a micro-batch of this rank: by default all of its share."""
         return self.settings.micro_batch or max(1, self.source.size(consumed) // self.world.size)
 
-    def go_on(self, step: int) -> Outcome:
+    def go_on(self, step: int, stopping: Stopping) -> Outcome:
         """Train from `step` to the end, or until somebody asks to stop."""
         settings, world = self.settings, self.world
         log = MetricsLog(settings.output, step=step, tensorboard=settings.tensorboard) if world.is_main else None
         self.log, saved, reason = log, step, None
         self.tally, self.clock = Tally(self.objective), Clock()
         try:
-            with Stopping(settings.max_time) as stopping, self.data.loader(self.source, world.device) as loader:
+            with stopping, self.data.loader(self.source, world.device) as loader:
                 while step < settings.steps and reason is None:
                     norm = self.one_step(step, loader)
                     step += 1
@@ -156,10 +163,10 @@ class Run:
                     if not last and world.any(stopping.asked):
                         reasons = world.gather(stopping.reason) or []
                         reason = world.share(next((each for each in reasons if each), "asked to stop"))
-            if saved < step:
-                self.save(step)
+                if saved < step:  # signals may come twice, by torchrun too: none of them ends this
+                    self.save(step)
             if reason not in ("SIGINT", "SIGTERM"):  # they are in a hurry
-                self.export()
+                self.export(step)
         finally:
             if log is not None:
                 log.close()
@@ -245,11 +252,12 @@ class Run:
         """A checkpoint."""
         self.checkpoints.save(step, self.state(self.source.state_dict()), world=self.world, notes=self.notes())
 
-    def export(self) -> None:
+    def export(self, step: int) -> None:
         """The networks as folders that from_pretrained loads."""
         weights = model_state(self.module, keep=self.world.is_main)
         if self.world.is_main:
             export(weights, self.networks.configs, self.settings, self.data.vocab)
+            note_exported(self.settings.output, step)
         self.world.barrier()
 
     def flops_of(self, batch: Tensors) -> float:
@@ -291,19 +299,11 @@ def _sayer(settings: TrainSettings, world: World) -> Say:
 
 def _in_turn(world: World, make: Callable[[], TrainingData]) -> TrainingData:
     """First rank 0, which leaves mappings in the cache, then the others."""
-    made = make() if world.is_main else None
-    world.barrier()
+    made, error = None, None
+    try:
+        made = make() if world.is_main else None
+    except MaskgenError as failure:
+        error = failure
+    if message := world.share(error and str(error)):
+        raise error or TrainError(message)
     return make() if made is None else made
-
-
-def _prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """The module on its device, spread over the ranks, and its optimizer."""
-    if settings.compile:
-        for network in networks.exported.values():
-            network.encoder.compile()
-    precision = resolved_precision(settings, world.device)
-    module = world.wrap(Measuring(networks.objective), settings.strategy, precision)
-    optimizer = build_optimizer(
-        module, settings.optimizer, lr=float(settings.lr or 0), weight_decay=settings.weight_decay
-    )
-    return module, optimizer

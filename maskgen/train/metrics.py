@@ -16,6 +16,7 @@ import torch
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
 from maskgen.train.objectives import MLM, Electra, Measured
+from preprocess.errors import os_failure
 from preprocess.pipeline.work_folder import write_file
 
 Tensors = dict[str, torch.Tensor]
@@ -89,13 +90,17 @@ class Clock:
 
     def interval(self, world: World) -> dict[str, float]:
         """Figures since the last call, of all ranks."""
-        counted = world.sum({"tokens": torch.tensor(self.tokens), "places": torch.tensor(self.places)})
+        waited = torch.zeros(world.size, dtype=torch.float64)
+        waited[world.rank] = self.waited  # the others wait for the last one
+        counted = world.sum(
+            {"tokens": torch.tensor(self.tokens), "places": torch.tensor(self.places), "waited": waited}
+        )
         tokens, places = float(counted["tokens"]), float(counted["places"])
         seconds = max(time.perf_counter() - self.began - self.idle, 1e-9)
         figures = {
             "tokens_per_second": tokens / seconds,
             "seconds_per_step": seconds / max(1, self.steps),
-            "data_wait": self.waited / seconds,
+            "data_wait": float(counted["waited"].max()) / seconds,
             "packing_efficiency": tokens / max(places, 1.0),
             "flops_per_second": self.flops / seconds,
         }
@@ -115,16 +120,19 @@ class MetricsLog:
 
     def _forget_after(self, step: int) -> None:
         with suppress(FileNotFoundError):
-            with open(self._path, encoding="utf-8") as file:
+            with open(self._path, encoding="utf-8", errors="replace") as file:  # a power cut leaves anything
                 lines = file.readlines()
-            kept = [line for line in lines if 0 <= _step_of(line) <= step]
+            kept = [line for line in lines if line.endswith("\n") and 0 <= _step_of(line) <= step]
             if len(kept) < len(lines):
                 write_file(self._path, "".join(kept).encode())
 
     def write(self, record: Record) -> None:
         """Append a record, at once."""
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise TrainError(str(os_failure(self._path, "write a record", error, "check the disk"))) from None
         if self._board is not None:
             for name, value in record.items():
                 if isinstance(value, float):
@@ -132,7 +140,8 @@ class MetricsLog:
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
+        with suppress(OSError):  # of a record that could not be written, which was said then
+            self._file.close()
         if self._board is not None:
             self._board.close()
 
@@ -141,7 +150,7 @@ def _step_of(line: str) -> int:
     """The step of a record; -1 of a line that was cut off."""
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return -1
 
 

@@ -162,7 +162,7 @@ class StableAdamW(torch.optim.Optimizer):
         sums = torch.stack([ratio.sum() for ratio in ratios])
         if is_sharded(parameters[0]):
             torch.distributed.all_reduce(sums, group=parameters[0].device_mesh.get_group())  # type: ignore[attr-defined]
-        sizes = torch.tensor([parameter.numel() for parameter in parameters], device=sums.device)
+        sizes = torch.tensor([parameter.numel() for parameter in parameters]).to(sums.device, non_blocking=True)
         rates = (group["lr"] / (sums / sizes).sqrt().clamp_min(1)).unbind()
 
         if group["weight_decay"]:

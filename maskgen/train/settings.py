@@ -140,6 +140,8 @@ class TrainSettings:
             raise TrainError(f"--eval-rate is {self.eval_rate}; expected a share above 0 and below 1; correct it")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise TrainError(f"--dropout is {self.dropout}; expected a share from 0 on and below 1; correct it")
+        if not self.output:
+            raise TrainError("--output is empty; expected the folder of the run; name one")
         if not self.data:
             raise TrainError("--data is empty; expected PREFIX or PREFIX=WEIGHT, one or more; name a dataset")
         if self.warmup_steps > self.steps:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
 from maskgen.train.models import (
     Discriminator,
@@ -23,6 +24,7 @@ from maskgen.train.models import (
     load_pretrained,
 )
 from maskgen.train.objectives import MLM, Electra, Measured
+from maskgen.train.optimizers import build_optimizer
 from maskgen.train.settings import TrainSettings
 from maskgen.vocab import Vocab
 
@@ -166,11 +168,29 @@ def _fill(network: nn.Module, given: nn.Module | None) -> None:
         network.load_state_dict(given.state_dict(), strict=False)
 
 
+def prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The module on its device, spread over the ranks, and its optimizer."""
+    if settings.compile:
+        # One limit for both networks of ELECTRA, training and validation, padding or none, and sizes that vary: with
+        # the default of 8 one more would be computed without being compiled, and nothing would say so.
+        limits = torch._dynamo.config
+        name = "recompile_limit" if hasattr(limits, "recompile_limit") else "cache_size_limit"  # before PyTorch 2.6
+        setattr(limits, name, max(64, getattr(limits, name)))
+        for network in networks.exported.values():
+            network.encoder.compile()
+    precision = resolved_precision(settings, world.device)
+    module = world.wrap(Measuring(networks.objective), settings.strategy, precision)
+    optimizer = build_optimizer(
+        module, settings.optimizer, lr=float(settings.lr or 0), weight_decay=settings.weight_decay
+    )
+    return module, optimizer
+
+
 def resolved_precision(settings: TrainSettings, device: torch.device) -> str:
     """fp32 or bf16."""
     if settings.precision != "auto":
         return settings.precision
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
