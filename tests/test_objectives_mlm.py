@@ -239,6 +239,16 @@ def test_the_order_of_pairs(tmp_path):
         mlm(tokens_of())
 
 
+def test_the_head_of_pairs_sees_the_very_first_vector(tmp_path):
+    """Which is the network's own where it puts one before the tokens."""
+    encoder = Encoder(len(TOY), cls=True)
+    mlm = objective(encoder, num_tokens=len(TOY), pair_head=nn.Linear(WIDTH, 2), drop_leading=1)
+    batch = as_tensors(toy_samples(tmp_path / "toy").batch([0, 1, 2, 5]))
+    logits = mlm.pair_head(encoder(batch["text"])[:, 0])
+    expected = functional.cross_entropy(logits, batch["is_random"], reduction="sum")
+    assert torch.allclose(mlm.measure(batch).sums["pairs"], expected)
+
+
 def test_weights_of_masked_diffusion(tmp_path):
     """sum(weights x cross-entropy) / (rows x length), as the scheme says."""
     rows = Chunks(toy_dataset(tmp_path / "toy")[0], 24, seed=1, pad_id=TOY.pad_id)
