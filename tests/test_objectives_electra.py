@@ -14,6 +14,7 @@ from toy_networks import WIDTH, Encoder, seeded, tokens_of
 from maskgen.rows import Chunks
 from maskgen.schemes import SchemeSamples
 from maskgen.train import MLM, Electra, ElectraResult, TrainError, auc, tie
+from maskgen.train.objectives import electra as electra_module
 from maskgen.train.objectives import hidden
 from maskgen.train.objectives.electra import sample
 from maskgen.train.objectives.scores import BINS, histograms
@@ -297,6 +298,17 @@ def test_samples_of_a_generator_in_half_precision_follow_the_softmax():
     electra(tokens_of(16, 128), generator=seeded(1))
     low = int((electra.discriminator.seen[-1]["tokens"] < 4096).sum())
     assert abs(low - 1024) < 5 * 512**0.5
+
+
+def test_samples_are_drawn_in_full_precision(monkeypatch):
+    """And noise of exactly 0, which can be, lets no id through that may not be sampled."""
+    drawn = []
+    monkeypatch.setattr(electra_module, "sample", lambda *given: drawn.append(given) or sample(*given))
+    objective(Undecided(), Encoder(8192))(tokens_of(2, 16), generator=seeded(1))
+    ((scores, *others),) = drawn
+    assert scores.dtype == torch.float32
+    monkeypatch.setattr(torch.Tensor, "exponential_", lambda tensor, **_: tensor.zero_())
+    assert (sample(scores, *others) == 4).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
