@@ -323,6 +323,13 @@ def test_losses_are_in_full_precision_under_autocast(dtype):
     assert all(torch.isfinite(parameter.grad).all() for parameter in electra.parameters())
 
 
+def test_networks_in_half_precision():
+    electra = objective().to(torch.bfloat16)
+    result = electra(tokens_of())
+    assert {value.dtype for value in (result.loss, result.mlm_loss, result.disc_loss)} == {torch.float32}
+    result.loss.backward()
+
+
 def test_special_ids_are_never_sampled():
     tokens = tokens_of(64, 64)
     generator = Encoder(logits=True)

@@ -161,6 +161,19 @@ def test_a_hidden_layer_by_index_or_name():
             assert torch.allclose(mlm(batch), expected, atol=1e-6), layer
 
 
+def test_of_a_layer_that_is_used_again_the_last_output_counts():
+    encoder = Encoder()
+    encoder.blocks[1] = encoder.blocks[0]
+    twice = objective(encoder, hidden_layer="blocks.0")
+    last = objective(encoder, hidden_layer="blocks")  # a list, which is not called itself
+    batch = twice.masked(tokens_of(), seeded())
+    vectors = encoder.words(batch["text"]) + encoder.places.weight[: batch["text"].shape[1]]
+    logits = twice.to_logits(encoder.blocks[0](encoder.blocks[0](vectors))).flatten(0, 1)[batch["masked_positions"]]
+    assert torch.allclose(twice(batch), functional.cross_entropy(logits, batch["masked_labels"]))
+    with pytest.raises(TrainError, match="was not called"):
+        last(batch)
+
+
 def test_layers_that_are_not_there():
     for layer, message in (("block.1", "no module is named 'block.1'; .* words, places"), (7, "has 4 children")):
         with pytest.raises(TrainError, match=message):

@@ -166,6 +166,16 @@ def test_what_a_folder_decides_and_what_the_settings_do(tmp_path, corpus):
         assert all(map(torch.equal, network.state_dict().values(), model.state_dict().values()))
 
 
+def test_a_folder_with_one_token_type_is_for_samples_of_one_part(tmp_path, corpus):
+    vocab = Vocab.from_tokenizer(corpus[1])
+    settings = tiny(tmp_path, *corpus)
+    save_pretrained(build_masked_lm(replace(new_config(settings, vocab), type_vocab_size=1)), tmp_path / "model")
+    given = replace(settings, init_from=(str(tmp_path / "model"),))
+    with pytest.raises(TrainError, match="model: one token type; expected 2"):
+        build_networks(given, vocab)
+    build_networks(replace(given, scheme="roberta"), vocab)
+
+
 def test_a_generator_without_its_factors_is_refused(tmp_path, corpus):
     settings = tiny(tmp_path, *corpus, steps=1, objective="electra", architecture="modern")
     run(settings)

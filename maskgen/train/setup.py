@@ -158,6 +158,12 @@ def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, Mask
             raise TrainError(
                 f"--init-from {folder}: found a {config.architecture} model; add --architecture {config.architecture}"
             )
+        pairs = settings.scheme == "bert" or settings.rows == "pairs"
+        if pairs and config.architecture == "bert" and config.type_vocab_size == 1:
+            raise TrainError(
+                f"--init-from {folder}: one token type; expected 2, for samples of two parts; choose a --scheme "
+                "without pairs, such as roberta"
+            )
         wanted = Discriminator if settings.objective == "electra" and name == "model" else MaskedLm
         if not isinstance(network, wanted):
             raise TrainError(

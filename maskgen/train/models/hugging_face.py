@@ -98,7 +98,7 @@ def load_pretrained(folder: str | os.PathLike[str], *, dtype: torch.dtype | None
     if not os.path.isfile(weights):
         others = sorted(name for name in os.listdir(path) if name.endswith((".bin", ".json", ".safetensors")))
         raise TrainError(
-            f"{path}: found {', '.join(others) or 'no files'}; expected {WEIGHTS} in one piece; load and save the "
+            f"{path}: found {_few(others) or 'no files'}; expected {WEIGHTS} in one piece; load and save the "
             "model with transformers to have it so"
         )
     with _opened(weights) as file:
