@@ -115,6 +115,17 @@ def test_rows_of_nothing_are_finite(architecture, packed):
     assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_padding_mask_holds_within_documents_too(architecture):
+    """Where the ids of documents say nothing of padding."""
+    network, batch = masked_lm(architecture), padded_batch()
+    plain = network(batch["text"], **encoder_inputs(batch))
+    batch["document_ids"] = torch.zeros_like(batch["text"])
+    packed = network(batch["text"], **encoder_inputs(batch))
+    real = batch["padding_mask"].bool()
+    torch.testing.assert_close(packed[real], plain[real], rtol=1e-5, atol=1e-5)
+
+
 def test_where_nothing_is_padded_there_is_no_mask():
     batch = padded_batch((20, 20))
     assert "padding_mask" not in encoder_inputs(batch)

@@ -174,6 +174,12 @@ def test_of_a_layer_that_is_used_again_the_last_output_counts():
         last(batch)
 
 
+def test_id_0_is_a_label_like_others():
+    mlm = objective(pad_token_id=4)
+    labels = torch.tensor([[-1, 0, -100, 7]])
+    assert mlm.counts({"text": tokens_of(1, 4), "labels": labels})["mlm"] == 2
+
+
 def test_layers_that_are_not_there():
     for layer, message in (("block.1", "no module is named 'block.1'; .* words, places"), (7, "has 4 children")):
         with pytest.raises(TrainError, match=message):
