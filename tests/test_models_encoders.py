@@ -227,6 +227,22 @@ def test_flat_is_one_graph_for_any_number_of_tokens(opaque_varlen):
     assert len(graphs) == 2  # the first shape, then any
 
 
+def test_every_place_sees_something():
+    """A softmax over nothing is NaN in some kernels of attention, 0 in others."""
+    mask = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0]])
+    documents = torch.tensor([[0, 1, -1, -1], [-1, -1, -1, -1]])
+    for given in ((mask, None), (mask, documents), (None, documents)):
+        assert attention.row_mask(*given).any(-1).all()
+
+
+def test_rotary_angles_of_far_places_are_exact():
+    with torch.autocast("cpu", torch.bfloat16):
+        turned = attention.rotation(torch.tensor([[8191]]), 64, 10_000.0)
+    angles = 8191 * 10_000.0 ** -(torch.arange(0, 64, 2, dtype=torch.float64) / 64)
+    torch.testing.assert_close(turned.cosine.flatten().double(), angles.cos(), rtol=0.0, atol=1e-3)
+    torch.testing.assert_close(turned.sine.flatten().double(), angles.sin(), rtol=0.0, atol=1e-3)
+
+
 def test_rotary_depends_on_distances_alone():
     network, batch = masked_lm("modern"), packed_batch(rows=((20,),))
     places = torch.arange(20)[None]
