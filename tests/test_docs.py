@@ -129,12 +129,30 @@ def test_python_in_objectives_runs_and_its_tests_exist(tmp_path, monkeypatch):
         exec(compile(block, "docs/objectives.md", "exec"), names)
     assert names["result"].disc_labels.shape == names["batch"]["text"].shape == (3, 64)
     assert bool(names["mlm"](names["mlm"].masked(names["tokens"])) > 0)
+    check_models_of_transformers(**{name: names[name] for name in ("samples", "bert", "wrapped", "small", "large")})
     tests = "".join((ROOT / f"tests/{file}.py").read_text() for file in ("test_on_device", "test_objectives_mlm"))
     tests += (ROOT / "tests/test_objectives_electra.py").read_text()
     named = re.findall(r"`(test_\w+)`", text)
     assert len(named) == 17
     for name in named:
         assert f"def {name}(" in tests, name
+
+
+def check_models_of_transformers(samples, bert, wrapped, small, large):
+    """The loss is the model's own, every parameter has learned, and embeddings are one."""
+    import torch
+
+    from maskgen import to_hf
+
+    arrays = samples.batch([0, 1, 2])
+    given = {name: torch.as_tensor(array) for name, array in to_hf(arrays).items()}
+    for model in (bert, small, large):
+        assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+    assert torch.allclose(wrapped.eval()(arrays), bert.eval()(**given).loss, rtol=1e-5)
+    words = large.get_input_embeddings().weight
+    assert words is small.get_input_embeddings().weight is small.get_output_embeddings().weight
+    assert Path("my-bert/config.json").exists()
+    assert Path("my-electra/config.json").exists()
 
 
 def test_the_drawing_of_schemes_is_that_of_the_page():

@@ -115,6 +115,17 @@ def test_rows_of_nothing_are_finite(architecture, packed):
     assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_padding_mask_holds_within_documents_too(architecture):
+    """Where the ids of documents say nothing of padding."""
+    network, batch = masked_lm(architecture), padded_batch()
+    plain = network(batch["text"], **encoder_inputs(batch))
+    batch["document_ids"] = torch.zeros_like(batch["text"])
+    packed = network(batch["text"], **encoder_inputs(batch))
+    real = batch["padding_mask"].bool()
+    torch.testing.assert_close(packed[real], plain[real], rtol=1e-5, atol=1e-5)
+
+
 def test_where_nothing_is_padded_there_is_no_mask():
     batch = padded_batch((20, 20))
     assert "padding_mask" not in encoder_inputs(batch)
@@ -214,6 +225,22 @@ def test_flat_is_one_graph_for_any_number_of_tokens(opaque_varlen):
     for one, other in zip(expected, found, strict=True):
         torch.testing.assert_close(one, other, rtol=0.02, atol=0.02)
     assert len(graphs) == 2  # the first shape, then any
+
+
+def test_every_place_sees_something():
+    """A softmax over nothing is NaN in some kernels of attention, 0 in others."""
+    mask = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0]])
+    documents = torch.tensor([[0, 1, -1, -1], [-1, -1, -1, -1]])
+    for given in ((mask, None), (mask, documents), (None, documents)):
+        assert attention.row_mask(*given).any(-1).all()
+
+
+def test_rotary_angles_of_far_places_are_exact():
+    with torch.autocast("cpu", torch.bfloat16):
+        turned = attention.rotation(torch.tensor([[8191]]), 64, 10_000.0)
+    angles = 8191 * 10_000.0 ** -(torch.arange(0, 64, 2, dtype=torch.float64) / 64)
+    torch.testing.assert_close(turned.cosine.flatten().double(), angles.cos(), rtol=0.0, atol=1e-3)
+    torch.testing.assert_close(turned.sine.flatten().double(), angles.sin(), rtol=0.0, atol=1e-3)
 
 
 def test_rotary_depends_on_distances_alone():

@@ -289,6 +289,9 @@ def test_auto_tokenizer_has_the_roles_and_the_ids(tmp_path, form, architecture):
         one, two = (theirs(text, add_special_tokens=False)["input_ids"] for text in ("hello", "world"))
         cls, sep = ours.roles.cls, ours.roles.sep
         assert pair["input_ids"] == [cls, *one, sep, *two, sep]
+        assert ("token_type_ids" in pair) is (architecture == "bert")
+        if architecture == "bert":
+            assert pair["token_type_ids"] == [0] * (len(one) + 2) + [1] * (len(two) + 1)
         padded = theirs(TEXTS, padding=True, return_tensors="pt")
         assert padded["attention_mask"].sum(1).tolist() == [length + 2 for length in lengths.tolist()]
     if architecture == "modern":

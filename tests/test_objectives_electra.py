@@ -14,6 +14,7 @@ from toy_networks import WIDTH, Encoder, seeded, tokens_of
 from maskgen.rows import Chunks
 from maskgen.schemes import SchemeSamples
 from maskgen.train import MLM, Electra, ElectraResult, TrainError, auc, tie
+from maskgen.train.objectives import electra as electra_module
 from maskgen.train.objectives import hidden
 from maskgen.train.objectives.electra import sample
 from maskgen.train.objectives.scores import BINS, histograms
@@ -299,6 +300,17 @@ def test_samples_of_a_generator_in_half_precision_follow_the_softmax():
     assert abs(low - 1024) < 5 * 512**0.5
 
 
+def test_samples_are_drawn_in_full_precision(monkeypatch):
+    """And noise of exactly 0, which can be, lets no id through that may not be sampled."""
+    drawn = []
+    monkeypatch.setattr(electra_module, "sample", lambda *given: drawn.append(given) or sample(*given))
+    objective(Undecided(), Encoder(8192))(tokens_of(2, 16), generator=seeded(1))
+    ((scores, *others),) = drawn
+    assert scores.dtype == torch.float32
+    monkeypatch.setattr(torch.Tensor, "exponential_", lambda tensor, **_: tensor.zero_())
+    assert (sample(scores, *others) == 4).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_losses_are_in_full_precision_under_autocast(dtype):
     electra = objective(discr_dim=-1, discriminator_head=always(90.0))
@@ -309,6 +321,13 @@ def test_losses_are_in_full_precision_under_autocast(dtype):
     assert sums["disc"] > 70_000
     result.loss.backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in electra.parameters())
+
+
+def test_networks_in_half_precision():
+    electra = objective().to(torch.bfloat16)
+    result = electra(tokens_of())
+    assert {value.dtype for value in (result.loss, result.mlm_loss, result.disc_loss)} == {torch.float32}
+    result.loss.backward()
 
 
 def test_special_ids_are_never_sampled():

@@ -161,6 +161,25 @@ def test_a_hidden_layer_by_index_or_name():
             assert torch.allclose(mlm(batch), expected, atol=1e-6), layer
 
 
+def test_of_a_layer_that_is_used_again_the_last_output_counts():
+    encoder = Encoder()
+    encoder.blocks[1] = encoder.blocks[0]
+    twice = objective(encoder, hidden_layer="blocks.0")
+    last = objective(encoder, hidden_layer="blocks")  # a list, which is not called itself
+    batch = twice.masked(tokens_of(), seeded())
+    vectors = encoder.words(batch["text"]) + encoder.places.weight[: batch["text"].shape[1]]
+    logits = twice.to_logits(encoder.blocks[0](encoder.blocks[0](vectors))).flatten(0, 1)[batch["masked_positions"]]
+    assert torch.allclose(twice(batch), functional.cross_entropy(logits, batch["masked_labels"]))
+    with pytest.raises(TrainError, match="was not called"):
+        last(batch)
+
+
+def test_id_0_is_a_label_like_others():
+    mlm = objective(pad_token_id=4)
+    labels = torch.tensor([[-1, 0, -100, 7]])
+    assert mlm.counts({"text": tokens_of(1, 4), "labels": labels})["mlm"] == 2
+
+
 def test_layers_that_are_not_there():
     for layer, message in (("block.1", "no module is named 'block.1'; .* words, places"), (7, "has 4 children")):
         with pytest.raises(TrainError, match=message):
@@ -237,6 +256,16 @@ def test_the_order_of_pairs(tmp_path):
     assert set(mlm.summary(measured.figures, counts)) == {"mlm_accuracy", "pairs_accuracy"}
     with pytest.raises(TrainError, match="without is_random"):
         mlm(tokens_of())
+
+
+def test_the_head_of_pairs_sees_the_very_first_vector(tmp_path):
+    """Which is the network's own where it puts one before the tokens."""
+    encoder = Encoder(len(TOY), cls=True)
+    mlm = objective(encoder, num_tokens=len(TOY), pair_head=nn.Linear(WIDTH, 2), drop_leading=1)
+    batch = as_tensors(toy_samples(tmp_path / "toy").batch([0, 1, 2, 5]))
+    logits = mlm.pair_head(encoder(batch["text"])[:, 0])
+    expected = functional.cross_entropy(logits, batch["is_random"], reduction="sum")
+    assert torch.allclose(mlm.measure(batch).sums["pairs"], expected)
 
 
 def test_weights_of_masked_diffusion(tmp_path):

@@ -23,6 +23,6 @@ def export(weights: Mapping[str, torch.Tensor], configs: Configs, settings: Trai
     for name, network in fresh.exported.items():
         folder = os.path.join(settings.output, name)
         own = f"{folder}.{os.urandom(6).hex()}.partial"
-        save_pretrained(network, own, tokenizer=settings.tokenizer)
+        save_pretrained(network, own, tokenizer=settings.tokenizer, roles=settings.roles)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(own, folder)

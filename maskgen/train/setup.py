@@ -75,16 +75,18 @@ def build_networks(settings: TrainSettings, vocab: Vocab, configs: Configs | Non
     mask_id, pad_id = vocab.ids("mask", "pad")
     special = sorted(vocab.special_ids - {mask_id, pad_id})
     ids: dict[str, Any] = {"mask_token_id": mask_id, "pad_token_id": pad_id, "mask_ignore_token_ids": special}
-    if settings.objective == "electra":
-        beyond = range(len(vocab), rounded(len(vocab)))
-        ids["never_sampled"] = [*vocab.special_ids, *beyond]
+    given: dict[str, MaskedLm | Discriminator] = {}
     if configs is not None:
-        return _assembled(settings, {name: EncoderConfig.from_json(facts) for name, facts in configs.items()}, {}, ids)
-    given = dict(zip(("model", "generator"), map(_loaded, settings.init_from), strict=False))
-    _check_given(settings, vocab, given)
-    found = {"model": given["model"].config if "model" in given else new_config(settings, vocab)}
+        found = {name: EncoderConfig.from_json(facts) for name, facts in configs.items()}
+    else:
+        given = dict(zip(("model", "generator"), map(_loaded, settings.init_from), strict=False))
+        _check_given(settings, vocab, given)
+        found = {name: _with_dropout(network.config, settings) for name, network in given.items()}
+        found.setdefault("model", new_config(settings, vocab))
+        if settings.objective == "electra":
+            found.setdefault("generator", generator_of(found["model"]))
     if settings.objective == "electra":
-        found["generator"] = given["generator"].config if "generator" in given else generator_of(found["model"])
+        ids["never_sampled"] = [*vocab.special_ids, *range(len(vocab), found["generator"].vocab_size)]
     return _assembled(settings, found, given, ids)
 
 
@@ -122,10 +124,14 @@ def new_config(settings: TrainSettings, vocab: Vocab) -> EncoderConfig:
         pad_id=vocab.ids("pad")[0],
         **({"embedding_size": 0} if settings.next_sentence else {}),  # BertForPreTraining has no other
     )
-    if settings.dropout is not None:
-        attention = settings.dropout if settings.architecture == "bert" else 0.0
-        config = replace(config, dropout=settings.dropout, attention_dropout=attention)
-    return config
+    return _with_dropout(config, settings)
+
+
+def _with_dropout(config: EncoderConfig, settings: TrainSettings) -> EncoderConfig:
+    if settings.dropout is None:
+        return config
+    attention = settings.dropout if config.architecture == "bert" else 0.0
+    return replace(config, dropout=settings.dropout, attention_dropout=attention)
 
 
 def rounded(ids: int) -> int:
@@ -154,11 +160,23 @@ def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, Mask
             raise TrainError(
                 f"--init-from {folder}: found a {config.architecture} model; add --architecture {config.architecture}"
             )
+        pairs = settings.scheme == "bert" or settings.rows == "pairs"
+        if pairs and config.architecture == "bert" and config.type_vocab_size == 1:
+            raise TrainError(
+                f"--init-from {folder}: one token type; expected 2, for samples of two parts; choose a --scheme "
+                "without pairs, such as roberta"
+            )
         wanted = Discriminator if settings.objective == "electra" and name == "model" else MaskedLm
         if not isinstance(network, wanted):
             raise TrainError(
                 f"--init-from {folder}: found a {type(network).__name__}; expected a {wanted.__name__} as the {name} "
                 f"of {settings.objective}; name another folder"
+            )
+        shared = given["model"].config.embedding_size
+        if name == "generator" and config.embedding_size != shared:
+            raise TrainError(
+                f"--init-from {folder}: embeddings of {config.embedding_size} numbers; expected {shared}, which it "
+                "shares with the discriminator; leave it out (a modern generator is saved with its factors multiplied)"
             )
 
 

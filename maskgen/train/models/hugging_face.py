@@ -51,6 +51,7 @@ def save_pretrained(
     folder: str | os.PathLike[str],
     *,
     tokenizer: str | os.PathLike[str] | None = None,
+    roles: Mapping[str, str] | None = None,
     state: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a network so that ``AutoModelForMaskedLM.from_pretrained(folder)`` and the like load it.
@@ -58,11 +59,12 @@ def save_pretrained(
     The class is BertForMaskedLM, BertForPreTraining (with a head for pairs), ElectraForMaskedLM (embeddings with a size
     of their own), ElectraForPreTraining (a discriminator), ModernBertForMaskedLM, or for modern discriminators
     ModernBertForTokenClassification with one label. `tokenizer`, a file or folder, is written beside it, for
-    AutoTokenizer. `state` takes the place of ``network.state_dict()``, for networks whose weights are in shards.
+    AutoTokenizer, with the special tokens that `roles` names where the usual names do not apply. `state` takes the
+    place of ``network.state_dict()``, for networks whose weights are in shards.
     """
     path = os.fspath(folder)
     config, kind = network.config, class_of(network)
-    files = None if tokenizer is None else read_tokenizer_files(tokenizer, config)
+    files = None if tokenizer is None else read_tokenizer_files(tokenizer, config, roles)
     tensors = dict(network.state_dict() if state is None else state)
     if config.architecture == "modern" and config.factorised:
         tensors, config = folded(tensors), replace(config, embedding_size=0)
@@ -96,7 +98,7 @@ def load_pretrained(folder: str | os.PathLike[str], *, dtype: torch.dtype | None
     if not os.path.isfile(weights):
         others = sorted(name for name in os.listdir(path) if name.endswith((".bin", ".json", ".safetensors")))
         raise TrainError(
-            f"{path}: found {', '.join(others) or 'no files'}; expected {WEIGHTS} in one piece; load and save the "
+            f"{path}: found {_few(others) or 'no files'}; expected {WEIGHTS} in one piece; load and save the "
             "model with transformers to have it so"
         )
     with _opened(weights) as file:

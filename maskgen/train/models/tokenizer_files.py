@@ -1,13 +1,13 @@
 """A tokenizer's files beside a model, so that AutoTokenizer loads it with its special tokens in their roles.
 
-file or folder --has it a tokenizer_config.json?--> its files as they are
+file or folder --has it a tokenizer_config.json?--> its files as they are, but for roles that were chosen
                                                `--> tokenizer.json, and a tokenizer_config.json with the roles
 """
 
 import json
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenizers import processors
 
@@ -32,12 +32,14 @@ class TokenizerFiles(NamedTuple):
     ids: Mapping[str, int | None]
 
 
-def read_tokenizer_files(path: str | os.PathLike[str], config: EncoderConfig) -> TokenizerFiles:
-    """The files to write; an error if the encoder lacks ids that the tokenizer gives."""
+def read_tokenizer_files(
+    path: str | os.PathLike[str], config: EncoderConfig, chosen: Mapping[str, str] | None = None
+) -> TokenizerFiles:
+    """The files to write; an error if the encoder lacks ids that the tokenizer gives. `chosen` are tokens by role."""
     name = os.fspath(path)
     loaded = load_reference(name)
     tokenizer = loaded.tokenizer
-    roles = resolve_roles(tokenizer, name, loaded.config)
+    roles = resolve_roles(tokenizer, name, loaded.config, chosen)
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if largest >= config.vocab_size:
         raise TrainError(
@@ -46,7 +48,8 @@ def read_tokenizer_files(path: str | os.PathLike[str], config: EncoderConfig) ->
         )
     ids = {role: getattr(roles, role) for role in ROLES}
     if os.path.isfile(os.path.join(name, CONFIG)):
-        return TokenizerFiles(_copied(name), ids)
+        named = {f"{role}_token": token for role, token in (chosen or {}).items() if role in ROLES}
+        return TokenizerFiles(_copied(name, named), ids)
     tokens = {role: tokenizer.id_to_token(id_) for role, id_ in ids.items() if id_ is not None}
     tokenizer.add_special_tokens(list(dict.fromkeys(tokens.values())))
     if tokenizer.post_processor is None and "cls" in tokens and "sep" in tokens:
@@ -60,20 +63,31 @@ def read_tokenizer_files(path: str | os.PathLike[str], config: EncoderConfig) ->
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": config.max_positions,
         "clean_up_tokenization_spaces": False,
+        "model_input_names": _input_names(config),
         **{f"{role}_token": token for role, token in tokens.items()},
     }
-    contents = {
-        "tokenizer.json": (tokenizer.to_str(pretty=True) + "\n").encode(),
-        CONFIG: (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode(),
-    }
+    contents = {"tokenizer.json": (tokenizer.to_str(pretty=True) + "\n").encode(), CONFIG: _json(settings)}
     return TokenizerFiles(contents, ids)
 
 
-def _copied(folder: str) -> dict[str, bytes]:
+def _input_names(config: EncoderConfig) -> list[str]:
+    """What the tokenizer gives: without their types, both parts of a pair would look like the first one."""
+    types = config.architecture == "bert" and config.type_vocab_size > 1
+    return ["input_ids", *(["token_type_ids"] if types else []), "attention_mask"]
+
+
+def _json(settings: Mapping[str, Any]) -> bytes:
+    return (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _copied(folder: str, named: Mapping[str, str]) -> dict[str, bytes]:
     contents = {}
     for name in FILES:
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             with open(path, "rb") as file:
                 contents[name] = file.read()
+    for name in (CONFIG, "special_tokens_map.json"):
+        if named and name in contents:
+            contents[name] = _json({**json.loads(contents[name]), **named})
     return contents
