@@ -170,6 +170,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/masking.md",
         "docs/models.md",
         "docs/objectives.md",
+        "docs/predicting.md",
         "docs/samples.md",
         "docs/rows.md",
         "docs/schemes.md",

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -256,3 +258,19 @@ def test_lines_of_standard_input(tmp_path, capsys, monkeypatch):
     code, out, error = feed(b"the [MASK]\n\xff [MASK]\n")
     assert (code, out.count("\n"), error.count("\n")) == (2, 1, 1)
     assert feed(b"") == (0, "", "")
+
+
+def test_the_page_runs(tmp_path, capsys, monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "predicting.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo"]) == 0
+    (block,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    for command in block.replace("\\\n", " ").strip().splitlines():
+        capsys.readouterr()
+        assert cli.main(shlex.split(command)[1:]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    names = {}
+    (code,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "predicting.md", "exec"), names)
+    assert names["filled"].text == last.strip()
+    assert [len(each) for each in names["masks"]] == [3, 3]
