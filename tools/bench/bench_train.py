@@ -178,7 +178,7 @@ def yardstick_of(ours: Ours, arguments: argparse.Namespace) -> Yardstick | None:
     if (settings.objective, settings.architecture) == ("electra", "modern"):
         print("no yardstick: transformers has no ELECTRA of this architecture")
         return None
-    ours.run.export()
+    ours.run.export(0)
     tokens = IndexedDataset(settings.data[0]).tokens
     count = min(len(tokens) // settings.max_seq_length, 1 << 13)
     rows = tokens[: count * settings.max_seq_length].reshape(count, -1).tolist()
