@@ -101,9 +101,7 @@ class SampleView:
             f"{len(used)} of {len(sample['text_dec'])} for the decoder",
             *(f"{name} {sample[name]}" for name in NUMBERS if name in sample),
         ]
-        decoder = [
-            (id_, self._mark(self.piece(id_), "sentinel") if id_ in spans else self._plain(id_)) for id_ in used
-        ]
+        decoder = [(id_, self._mark(self.piece(id_), "sentinel") if id_ in spans else self._plain(id_)) for id_ in used]
         return [
             f"sample {index}: {', '.join(facts)}",
             f"  {self.joined(words)}",

@@ -244,9 +244,7 @@ class Samples(ABC):
             )
         return tokens
 
-    def _masked(
-        self, tokens: Ids, target: int, rng: np.random.RandomState, drawing: Drawing
-    ) -> MaskedLmPredictions:
+    def _masked(self, tokens: Ids, target: int, rng: np.random.RandomState, drawing: Drawing) -> MaskedLmPredictions:
         masking, notes = drawing.masking, drawing.notes or Notes()
         cap = masking.masked_lm_prob * target
         starts = self.vocab.word_starts

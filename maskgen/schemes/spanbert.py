@@ -89,9 +89,7 @@ class SpanBert(EncoderScheme):
         out["span_offset"][:count] = places - first[rows, places] + 1
         return write_masked(tokens, text, chosen, lengths, self.pad_id, out)
 
-    def choose(
-        self, tokens: Ids, lengths: Ids, draws: Draws, rate: float, drawn: list[int] | None = None
-    ) -> Table:
+    def choose(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float, drawn: list[int] | None = None) -> Table:
         """The masked places. The lengths of runs that were drawn for them, in words, are added to `drawn`."""
         among = self.maskable(tokens, lengths)
         ordinary = among.sum(axis=1)
