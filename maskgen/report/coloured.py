@@ -10,7 +10,7 @@ import numpy as np
 
 from maskgen.report.markup import text
 from maskgen.report.mixture import Mixture, Pick
-from maskgen.report.restored import KEPT, MASKED, PADDING, REPLACED, SPECIAL, WORDS, restore, spans_of
+from maskgen.report.restored import KEPT, MASKED, PADDING, REPLACED, SPECIAL, WORDS, restore, with_spans
 from maskgen.sample_view import Decode, SampleView
 from maskgen.vocab import Vocab
 
@@ -70,16 +70,18 @@ class ColouredView:
     def _decoded(self, batch: dict[str, Any], length: int, *, spans: bool) -> list[str]:
         """The encoder's text, with the words that sentinels stand for, and the decoder's targets."""
         targets = batch["labels"][0][batch["loss_mask"][0] == 1].tolist()
-        inside = spans_of(targets, self.vocab) if spans else {}
+        text_ids = batch["text_enc"][0, :length].tolist()
+        pairs = with_spans(text_ids, targets, self.vocab) if spans else [(id_, None) for id_ in text_ids]
         read = []
-        for id_ in batch["text_enc"][0, :length].tolist():
-            if inside.get(id_):
-                says = f"id {id_} · {self.vocab.pieces[id_]} · original {' '.join(map(self._named, inside[id_]))}"
-                label = self.view.joined([(each, self.view.piece(each)) for each in inside[id_]])
-                read.append((id_, self._token(f"{self.view.piece(id_)} {label}", "t", says)))
-            else:
+        for id_, inside in pairs:
+            if inside is None:
                 read.append((id_, self._plain(id_, "m" if id_ == self.vocab.mask_id else "")))
-        written = [(id_, self._plain(id_, "t" if id_ in inside else "")) for id_ in targets]
+                continue
+            says = f"id {self._named(id_)} · original {', '.join(map(self._named, inside))}"
+            label = self.view.joined([(each, self.view.piece(each)) for each in inside])
+            read.append((id_, self._token(f"{self.view.piece(id_)} {label}", "t", says)))
+        sentinels = {id_ for id_, inside in pairs if inside is not None}
+        written = [(id_, self._plain(id_, "t" if id_ in sentinels else "")) for id_ in targets]
         return [
             f'<b class="who">encoder reads</b> {self.view.joined(read)}',
             f'<b class="who">decoder predicts</b> {self.view.joined(written)}',

@@ -8,6 +8,7 @@ from html import escape
 
 Row = Sequence[object]
 LONG = ' class="long"'  # a line of its own
+SHORT = 16  # characters that stay on one line
 
 
 def text(value: object) -> str:
@@ -30,7 +31,8 @@ def table(header: Row, rows: Sequence[Row], name: str = "", caption: str = "") -
 
 def _cell(value: object) -> str:
     found = shown(value)
-    return f"<td>{text(value)}</td>" if found is value else f'<td class="n">{text(found)}</td>'
+    kind = ' class="n"' if found is not value else ' class="i"' if len(str(value)) <= SHORT else ""
+    return f"<td{kind}>{text(found)}</td>"
 
 
 class Share(float):

@@ -42,9 +42,10 @@ def render(measured: Measured) -> str:
     style, script = _resource("page.css"), _resource("page.js")
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
-    contents = "".join(f'<a href="#{text(each.name)}">{text(each.title)}</a>' for each in sections)
+    contents = "".join(f'<a href="#about-{text(each.name)}">{text(each.title)}</a>' for each in sections)
     body = "\n".join(
-        f'<section id="{text(each.name)}">\n<h2>{text(each.title)}</h2>\n{each.html}\n</section>' for each in sections
+        f'<section id="about-{text(each.name)}">\n<h2>{text(each.title)}</h2>\n{each.html}\n</section>'
+        for each in sections
     )
     date = f" · {text(measured.request.date)}" if measured.request.date else ""
     return f"""<!DOCTYPE html>

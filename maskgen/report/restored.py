@@ -63,27 +63,32 @@ def _from_sentinels(batch: Batch, vocab: Vocab) -> Restored:
 
 
 def _filled_in(text: list[int], targets: list[int], vocab: Vocab) -> tuple[list[int], list[bool]]:
-    spans = spans_of(targets, vocab)
     ids: list[int] = []
     taken: list[bool] = []
-    for id_ in text:
-        inside = spans.get(id_)
+    for id_, inside in with_spans(text, targets, vocab):
         ids += [id_] if inside is None else inside
         taken += [False] if inside is None else [True] * len(inside)
     return ids, taken
 
 
-def spans_of(targets: list[int], vocab: Vocab) -> dict[int, list[int]]:
-    """The span that each sentinel of a decoder's targets stands for; the end is none."""
-    sentinels = set(vocab.sentinel_ids)
-    spans: dict[int, list[int]] = {}
-    span: list[int] = []
-    for id_ in targets[:-1]:
-        if id_ in sentinels and id_ not in spans:
-            span = spans.setdefault(id_, [])
-        else:
-            span.append(id_)
-    return spans
+def with_spans(text: list[int], targets: list[int], vocab: Vocab) -> list[tuple[int, list[int] | None]]:
+    """The encoder's ids, and for sentinels the span of the decoder's targets that each stands for.
+
+    Sentinels come in their order, so that an ordinary token with the id of another one is seen for what it is.
+    """
+    spans: list[list[int]] = []
+    for id_ in targets[:-1]:  # the last is the end
+        if len(spans) < len(vocab.sentinel_ids) and id_ == vocab.sentinel_ids[len(spans)]:
+            spans.append([])
+        elif spans:
+            spans[-1].append(id_)
+    found: list[tuple[int, list[int] | None]] = []
+    met = 0
+    for id_ in text:
+        is_next = met < len(spans) and id_ == vocab.sentinel_ids[met]
+        found.append((id_, spans[met] if is_next else None))
+        met += is_next
+    return found
 
 
 def _without_masks(tokens: Ids, used: Table, vocab: Vocab) -> npt.NDArray[np.int8]:
