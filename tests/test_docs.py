@@ -169,6 +169,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/fingerprints.md",
         "docs/masking.md",
         "docs/objectives.md",
+        "docs/report.md",
         "docs/models.md",
         "docs/samples.md",
         "docs/rows.md",

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from maskgen.report.scales import Scale, linear_ticks, log_ticks
 from maskgen.schemes import SCHEMES
 from preprocess.indexed.sidecar import read_sidecar
 
+ROOT = Path(__file__).parent.parent
 FLAGS = ("--max-seq-length", "24", "--seed", "7")
 HOSTILE = ["</script><script>alert(1)</script>", "<img/src=x/onerror=alert(2)>", '"onmouseover="alert(3)', "&lt;b&gt;",
            "##<u>",           "\u202eesrever", "]]>-->", "'><svg/onload=alert(4)>", "\x1b[31m"]  # fmt: skip
@@ -200,6 +202,25 @@ def test_weights():
             parse_datasets(texts)
     with pytest.raises(ReportError, match="no datasets"):
         make_report(Request([], look=Look()))
+
+
+def test_commands_of_the_docs_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo"]) == 0
+    (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/report.md").read_text(), re.DOTALL)
+    for command in block.replace("\\\n", " ").strip().splitlines():
+        name, *arguments = shlex.split(command)
+        assert name == "maskgen"
+        assert cli.main(arguments) == 0
+        Page(Path(arguments[-1]).read_text(encoding="utf-8"))
+
+
+def test_style_and_script_are_installed():
+    data = (ROOT / "pyproject.toml").read_text().split("[tool.setuptools.package-data]")[1]
+    for file in (ROOT / "maskgen/report").iterdir():
+        if file.suffix not in (".py", ""):
+            assert f'"report/*{file.suffix}"' in data
+            assert f"*{file.suffix}" in (ROOT / "MANIFEST.in").read_text()
 
 
 def test_help_fits_into_80_columns():
