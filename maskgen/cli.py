@@ -20,6 +20,7 @@ COMMANDS = {
     "merge": "concatenate indexed datasets into one",
     "verify": "check datasets: sizes, index, digests, range of ids",
     "inspect": "show what is in a dataset, and decode documents",
+    "report": "look at datasets and their samples: one HTML page",
     "mapping": "build the samples of a dataset of sentences, and describe them",
     "sample": "show masked samples, as training sees them",
     "export": "write masked samples to Parquet files, for Hugging Face datasets",

@@ -14,12 +14,17 @@ SCHEMES = "bert, t5, roberta, electra, modernbert, masked-diffusion, spanbert, p
 def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare PREFIX and the flags that ``choice_of`` reads."""
     parser.add_argument("prefix", metavar="PREFIX", help="the dataset, with or without .bin or .idx")
+    add_choice_arguments(parser, required=True)
+
+
+def add_choice_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Declare the flags alone, for commands that take several datasets, or can do without samples."""
     group = parser.add_argument_group("which samples")
-    group.add_argument("--tokenizer", required=True, metavar="PATH", help="the one that the dataset was made with")
+    group.add_argument("--tokenizer", required=required, metavar="PATH", help="the one that the dataset was made with")
     group.add_argument(
-        "--max-seq-length", type=int, required=True, metavar="N", help="length of a sample, special tokens included"
+        "--max-seq-length", type=int, required=required, metavar="N", help="length of a sample, special tokens included"
     )
-    group.add_argument("--seed", type=int, required=True, metavar="S", help="of the mapping and of the samples")
+    group.add_argument("--seed", type=int, required=required, metavar="S", help="of the mapping and of the samples")
     group.add_argument("--scheme", default="bert", metavar="NAME", help=f"kind of samples: {SCHEMES} (%(default)s)")
     group.add_argument("--masked-lm-prob", type=float, metavar="P", help="share of tokens to mask (the scheme's own)")
     group.add_argument("--max-ngrams", type=int, metavar="N", help="most words masked together (3; 10 for t5)")
@@ -51,8 +56,8 @@ def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--engine", choices=("native", "reference"), default="native", help="same bits (%(default)s)")
 
 
-def choice_of(arguments: argparse.Namespace) -> "SampleChoice":
-    """The samples that the flags name."""
+def choice_of(arguments: argparse.Namespace, prefix: str | None = None) -> "SampleChoice":
+    """The samples that the flags name, of the dataset `prefix` (``arguments.prefix`` by default)."""
     from maskgen.samples.opening import ORDINARY, SampleChoice, parse_ids, parse_option, parse_roles, scheme_options
 
     known = scheme_options(arguments.scheme, arguments.rows)
@@ -65,7 +70,7 @@ def choice_of(arguments: argparse.Namespace) -> "SampleChoice":
     if arguments.ordinary_replacements:
         options["replacement_ids"] = ORDINARY
     return SampleChoice(
-        prefix=arguments.prefix,
+        prefix=arguments.prefix if prefix is None else prefix,
         tokenizer=arguments.tokenizer,
         max_seq_length=arguments.max_seq_length,
         seed=arguments.seed,

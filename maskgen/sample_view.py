@@ -67,12 +67,12 @@ class SampleView:
             if label < 0:
                 words.append((id_, self._plain(id_)))
             elif id_ == self.vocab.mask_id:
-                words.append((label, self._mark(f"[MASK→{self._piece(label)}]", "masked")))
+                words.append((label, self._mark(f"[MASK→{self.piece(label)}]", "masked")))
             elif id_ == label:
-                words.append((label, self._mark(f"[={self._piece(label)}]", "kept")))
+                words.append((label, self._mark(f"[={self.piece(label)}]", "kept")))
             else:
-                words.append((label, self._mark(f"[{self._piece(id_)}→{self._piece(label)}]", "replaced")))
-        return [f"sample {index}: {', '.join(facts)}", f"  {self._joined(words)}"]
+                words.append((label, self._mark(f"[{self.piece(id_)}→{self.piece(label)}]", "replaced")))
+        return [f"sample {index}: {', '.join(facts)}", f"  {self.joined(words)}"]
 
     def _t5(self, index: int, sample: dict[str, Any]) -> list[str]:
         used = sample["labels"][sample["loss_mask"] == 1].tolist()
@@ -91,8 +91,8 @@ class SampleView:
         for id_ in text:
             span = spans.get(id_, [])
             if span:
-                inside = self._joined([(each, self._piece(each)) for each in span])
-                words.append((span[0], self._mark(f"[{self._piece(id_)}→{inside}]", "sentinel")))
+                inside = self.joined([(each, self.piece(each)) for each in span])
+                words.append((span[0], self._mark(f"[{self.piece(id_)}→{inside}]", "sentinel")))
             else:
                 words.append((id_, self._plain(id_)))
         facts = [
@@ -101,13 +101,11 @@ class SampleView:
             f"{len(used)} of {len(sample['text_dec'])} for the decoder",
             *(f"{name} {sample[name]}" for name in NUMBERS if name in sample),
         ]
-        decoder = [
-            (id_, self._mark(self._piece(id_), "sentinel") if id_ in spans else self._plain(id_)) for id_ in used
-        ]
+        decoder = [(id_, self._mark(self.piece(id_), "sentinel") if id_ in spans else self._plain(id_)) for id_ in used]
         return [
             f"sample {index}: {', '.join(facts)}",
-            f"  {self._joined(words)}",
-            f"  to predict: {self._joined(decoder)}",
+            f"  {self.joined(words)}",
+            f"  to predict: {self.joined(decoder)}",
         ]
 
     def _denoised(self, index: int, sample: dict[str, Any]) -> list[str]:
@@ -126,11 +124,11 @@ class SampleView:
         ]
         return [
             f"sample {index}: {', '.join(facts)}",
-            f"  {self._joined(seen)}",
-            f"  to predict: {self._joined([(id_, self._plain(id_)) for id_ in whole])}",
+            f"  {self.joined(seen)}",
+            f"  to predict: {self.joined([(id_, self._plain(id_)) for id_ in whole])}",
         ]
 
-    def _joined(self, words: Sequence[tuple[int, str]]) -> str:
+    def joined(self, words: Sequence[tuple[int, str]]) -> str:
         """Words with spaces where one starts: as its id says, and around special tokens."""
         special, starts = self.vocab.special_ids, self.vocab.word_starts
         text, after_special = "", True
@@ -141,9 +139,9 @@ class SampleView:
         return text
 
     def _plain(self, id_: int) -> str:
-        return self._mark(self._piece(id_), "special") if id_ in self.vocab.special_ids else self._piece(id_)
+        return self._mark(self.piece(id_), "special") if id_ in self.vocab.special_ids else self.piece(id_)
 
-    def _piece(self, id_: int) -> str:
+    def piece(self, id_: int) -> str:
         """An id as text: without the marker of its tokenizer, and nothing that a terminal would act upon."""
         piece = self.vocab.pieces[id_]
         text = self.decode([id_]).strip() if id_ not in self.vocab.special_ids else piece

@@ -186,6 +186,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/exporting.md",
         "docs/fingerprints.md",
         "docs/masking.md",
+        "docs/report.md",
         "docs/models.md",
         "docs/objectives.md",
         "docs/predicting.md",

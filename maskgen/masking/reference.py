@@ -29,8 +29,12 @@ def predict(
     vocab_ids: Sequence[int] | npt.NDArray[Any],
     rng: np.random.RandomState,
     permutation_rng: np.random.RandomState,
+    drawn: list[int] | None = None,
 ) -> MaskedLmPredictions:
-    """Mask `tokens` in place of one word after another, in a random order, until `budget` is reached."""
+    """Mask `tokens` in place of one word after another, in a random order, until `budget` is reached.
+
+    The lengths of n-grams that were drawn for it, also for those that found no place, are added to `drawn`.
+    """
     words, boundaries = find_words(tokens, starts, settings)
     output = list(tokens)
     if settings.masked_lm_prob == 0:
@@ -39,7 +43,7 @@ def predict(
     rng.shuffle(order)
     taken: set[int] = set()
     spans = []
-    for ngram in choose_ngrams(words, order.tolist(), budget, settings, rng, taken):
+    for ngram in choose_ngrams(words, order.tolist(), budget, settings, rng, taken, drawn=drawn):
         spans.append(MaskedSpan(ngram, [tokens[place] for place in ngram]))
         if settings.masking_style == "t5":
             for place in ngram:
@@ -71,11 +75,12 @@ def predict_row(
     max_predictions: float,
     vocab_ids: npt.NDArray[Any],
     rng: np.random.RandomState,
+    drawn: list[int] | None = None,
 ) -> MaskedLmPredictions:
     """Mask one row of a batch; `starts` says of each id of the vocabulary whether its piece starts a word."""
     plain = tokens.tolist()
     budget = budget_of(len(plain), settings.masked_lm_prob, max_predictions)
-    return predict(plain, starts_by_table(plain, starts), settings, budget, vocab_ids, rng, rng)
+    return predict(plain, starts_by_table(plain, starts), settings, budget, vocab_ids, rng, rng, drawn)
 
 
 def find_words(tokens: list[int], starts: bytes, settings: MaskingSettings) -> tuple[list[list[int]], list[int]]:
@@ -105,6 +110,7 @@ def choose_ngrams(
     rng: np.random.RandomState,
     taken: set[int],
     by_choice: bool = False,
+    drawn: list[int] | None = None,
 ) -> Iterator[list[int]]:
     """Yield n-grams (their places) that start at the words of `order`, avoid `taken`, and together fit `budget`.
 
@@ -120,6 +126,8 @@ def choose_ngrams(
             skip(len(order) - done)
             return
         length = draw()
+        if drawn is not None:
+            drawn.append(length)
         if chosen + len(words[word]) > budget:
             continue
         ngram = [place for each in words[word : word + length] for place in each]

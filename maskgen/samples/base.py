@@ -10,6 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from dataclasses import field as dataclass_field
 from typing import Any, overload
 
 import numpy as np
@@ -32,12 +33,21 @@ VERSION = 1  # of what Megatron-LM's schemes promise: it changes when their bits
 Sample = dict[str, Any]
 
 
+@dataclass
+class Notes:
+    """What the masking of one sample drew, and what it came to, for those who look into it."""
+
+    drawn: list[int] = dataclass_field(default_factory=list)  # lengths of n-grams, in words
+    predictions: MaskedLmPredictions | None = None
+
+
 @dataclass(frozen=True)
 class Drawing:
     """What one call asks for besides indices: which epoch, and the masking, with the rate of this call."""
 
     epoch: int
     masking: MaskingSettings
+    notes: Notes | None = None
 
 
 class Samples(ABC):
@@ -130,6 +140,12 @@ class Samples(ABC):
         out: Batch = {field.name: np.empty(field.shape(1), np.int64) for field in self.fields}
         self._native_batch()(self, np.array([index]), out, 1, drawing)
         return {name: out[name][0] for name in self.keys}
+
+    def notes(self, index: int, *, epoch: int = 0) -> Notes:
+        """What the masking of sample `index` (from 0) drew; from the twin, whatever the engine."""
+        notes = Notes()
+        self._assemble(index, replace(self._drawing(epoch, None), notes=notes))
+        return notes
 
     def batch(
         self,
@@ -228,11 +244,12 @@ class Samples(ABC):
             )
         return tokens
 
-    def _masked(
-        self, tokens: Ids, target: int, rng: np.random.RandomState, masking: MaskingSettings
-    ) -> MaskedLmPredictions:
+    def _masked(self, tokens: Ids, target: int, rng: np.random.RandomState, drawing: Drawing) -> MaskedLmPredictions:
+        masking, notes = drawing.masking, drawing.notes or Notes()
         cap = masking.masked_lm_prob * target
-        return predict_row(tokens, self.vocab.word_starts, masking, cap, self.replacement_ids, rng)
+        starts = self.vocab.word_starts
+        notes.predictions = predict_row(tokens, starts, masking, cap, self.replacement_ids, rng, notes.drawn)
+        return notes.predictions
 
     def seeds(self, indices: Ids, epoch: int = 0) -> npt.NDArray[np.uint32]:
         """The seed of each sample: (seed + index) mod 2^32, where indices go on from epoch to epoch."""

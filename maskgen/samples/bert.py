@@ -110,7 +110,7 @@ class BertSamples(Samples):
             a, b = truncate(a, b, rng.random_sample(surplus))
         end = np.array([self._sep])
         whole = np.concatenate(([self._cls], a, end, b, end[: len(b)]), dtype=np.int64)
-        predictions = self._masked(whole, target, rng, drawing.masking)
+        predictions = self._masked(whole, target, rng, drawing)
         width, length = self.max_seq_length, len(whole)
         labels = np.full(width, -1, np.int64)
         loss_mask = np.zeros(width, np.int64)

@@ -84,7 +84,7 @@ class T5Samples(Samples):
         tokens = self._tokens(first, last)
         truncated = len(tokens) > target
         tokens = tokens[:target]
-        runs = list(closed_at_gaps(self._masked(tokens, target, rng, drawing.masking).spans))
+        runs = list(closed_at_gaps(self._masked(tokens, target, rng, drawing).spans))
         self._check_room(index, runs)
         text: list[int] = []
         targets: list[int] = []

@@ -89,8 +89,8 @@ class SpanBert(EncoderScheme):
         out["span_offset"][:count] = places - first[rows, places] + 1
         return write_masked(tokens, text, chosen, lengths, self.pad_id, out)
 
-    def choose(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float) -> Table:
-        """The masked places."""
+    def choose(self, tokens: Ids, lengths: Ids, draws: Draws, rate: float, drawn: list[int] | None = None) -> Table:
+        """The masked places. The lengths of runs that were drawn for them, in words, are added to `drawn`."""
         among = self.maskable(tokens, lengths)
         ordinary = among.sum(axis=1)
         counts = np.ceil(rate * ordinary).astype(np.int64)
@@ -101,11 +101,14 @@ class SpanBert(EncoderScheme):
         chosen = np.zeros(among.shape, np.bool_)
         for row in range(len(tokens)):
             if counts[row]:
-                chosen[row] = _runs(among[row], begins[row], order[row, : ordinary[row]], words[row], int(counts[row]))
+                places = order[row, : ordinary[row]]
+                chosen[row] = _runs(among[row], begins[row], places, words[row], int(counts[row]), drawn)
         return chosen
 
 
-def _runs(among: Table, begins: Table, order: Ids, words: Ids, count: int) -> npt.NDArray[np.bool_]:
+def _runs(
+    among: Table, begins: Table, order: Ids, words: Ids, count: int, drawn: list[int] | None
+) -> npt.NDArray[np.bool_]:
     width = len(among)
     starts = np.flatnonzero(begins)
     ends = [*np.flatnonzero(~among & np.concatenate(([False], among[:-1]))).tolist(), width]
@@ -117,6 +120,8 @@ def _runs(among: Table, begins: Table, order: Ids, words: Ids, count: int) -> np
     for anchor, length in zip(order.tolist(), words[order].tolist(), strict=True):
         if masked[anchor]:
             continue
+        if drawn is not None:
+            drawn.append(length)
         word = number[anchor]
         stop = min(limits[min(word + length, len(starts))], stretch[word])
         for place in range(limits[word], stop):
