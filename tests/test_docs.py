@@ -174,6 +174,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/rows.md",
         "docs/schemes.md",
         "docs/sentence-splitting.md",
+        "docs/training.md",
         "docs/tokenizers.md",
     ],
 )

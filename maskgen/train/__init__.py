@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maskgen.train.errors import TrainError
+    from maskgen.train.loop import train
     from maskgen.train.objectives import MLM, Electra, ElectraResult, Measured, auc, tie
+    from maskgen.train.settings import TrainSettings
 
 _HOMES = {
     "MLM": "maskgen.train.objectives",
@@ -16,8 +18,10 @@ _HOMES = {
     "ElectraResult": "maskgen.train.objectives",
     "Measured": "maskgen.train.objectives",
     "TrainError": "maskgen.train.errors",
+    "TrainSettings": "maskgen.train.settings",
     "auc": "maskgen.train.objectives",
     "tie": "maskgen.train.objectives",
+    "train": "maskgen.train.loop",
 }
 
 __all__ = [
@@ -26,8 +30,10 @@ __all__ = [
     "ElectraResult",
     "Measured",
     "TrainError",
+    "TrainSettings",
     "auc",
     "tie",
+    "train",
 ]
 
 

@@ -85,8 +85,8 @@ class LearningRate:
 class Ramp:
     """A masking rate that goes from `first` to `last` in a straight line; both above 0, at most 1.
 
-    >>> Ramp.parse("0.3:0.15").at(0.5)
-    0.225
+    >>> Ramp.parse("0.5:0.25").at(0.5)
+    0.375
     """
 
     first: float

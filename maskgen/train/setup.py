@@ -1,0 +1,180 @@
+"""From settings to what is trained: the networks, the objective around them, and what of it becomes model folders.
+
+settings, vocabulary --configs--> networks (new, or --init-from) --objective--> Measuring, whose forward gives the sums
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from maskgen.train.errors import TrainError
+from maskgen.train.models import (
+    Discriminator,
+    EncoderConfig,
+    MaskedLm,
+    build_discriminator,
+    build_masked_lm,
+    encoder_inputs,
+    generator_of,
+    load_pretrained,
+)
+from maskgen.train.objectives import MLM, Electra, Measured
+from maskgen.train.settings import TrainSettings
+from maskgen.vocab import Vocab
+
+ROUNDING = 64  # rows of the embedding: a multiple, for the matrix units of GPUs
+Tensors = dict[str, torch.Tensor]
+Configs = dict[str, Any]  # folder -> config as JSON: what is needed to build the networks again
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a run by the folder that each is exported to, and the objective around them."""
+
+    objective: MLM | Electra
+    exported: Mapping[str, MaskedLm | Discriminator]
+
+    @property
+    def configs(self) -> Configs:
+        """Their configurations, for a checkpoint."""
+        return {name: dict(network.config.to_json()) for name, network in self.exported.items()}
+
+    @property
+    def model_config(self) -> EncoderConfig:
+        """Of the network that is used afterwards."""
+        return self.exported["model"].config
+
+    @property
+    def generator_config(self) -> EncoderConfig | None:
+        """Of ELECTRA's generator."""
+        return self.exported["generator"].config if "generator" in self.exported else None
+
+
+class Measuring(nn.Module):
+    """An objective whose forward measures a micro-batch: what is wrapped for several ranks."""
+
+    def __init__(self, objective: MLM | Electra) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, batch: Tensors, generator: torch.Generator) -> Measured:
+        """Sums of losses, and figures."""
+        if isinstance(self.objective, Electra):
+            return self.objective.measure(batch, generator=generator)
+        return self.objective.measure(batch)
+
+
+def build_networks(settings: TrainSettings, vocab: Vocab, configs: Configs | None = None) -> Networks:
+    """The networks with new weights drawn from the seed or those of --init-from; of `configs`, to be filled later."""
+    mask_id, pad_id = vocab.ids("mask", "pad")
+    special = sorted(vocab.special_ids - {mask_id, pad_id})
+    ids: dict[str, Any] = {"mask_token_id": mask_id, "pad_token_id": pad_id, "mask_ignore_token_ids": special}
+    if settings.objective == "electra":
+        beyond = range(len(vocab), rounded(len(vocab)))
+        ids["never_sampled"] = [*vocab.special_ids, *beyond]
+    if configs is not None:
+        return _assembled(settings, {name: EncoderConfig.from_json(facts) for name, facts in configs.items()}, {}, ids)
+    given = dict(zip(("model", "generator"), map(_loaded, settings.init_from), strict=False))
+    _check_given(settings, vocab, given)
+    found = {"model": given["model"].config if "model" in given else new_config(settings, vocab)}
+    if settings.objective == "electra":
+        found["generator"] = given["generator"].config if "generator" in given else generator_of(found["model"])
+    return _assembled(settings, found, given, ids)
+
+
+def _assembled(
+    settings: TrainSettings, configs: Mapping[str, EncoderConfig], given: Mapping[str, nn.Module], ids: dict[str, Any]
+) -> Networks:
+    if settings.objective == "mlm":
+        model = build_masked_lm(configs["model"], pairs=settings.next_sentence, seed=settings.seed)
+        _fill(model, given.get("model"))
+        mlm = MLM(model.encoder, head=model.head, pair_head=model.pair_head, encoder_inputs=encoder_inputs, **ids)
+        return Networks(mlm, {"model": model})
+    generator = build_masked_lm(configs["generator"], seed=settings.seed + 1)
+    discriminator = build_discriminator(configs["model"], seed=settings.seed)
+    _fill(generator, given.get("generator"))
+    _fill(discriminator, given.get("model"))
+    electra = Electra(
+        generator.encoder,
+        discriminator.encoder,
+        generator_head=generator.head,
+        discriminator_head=discriminator.head,
+        encoder_inputs=encoder_inputs,
+        tie_embeddings=True,
+        **ids,
+    )
+    return Networks(electra, {"model": discriminator, "generator": generator})
+
+
+def new_config(settings: TrainSettings, vocab: Vocab) -> EncoderConfig:
+    """The configuration of a size, with as many rows of the embedding as the vocabulary needs."""
+    config = EncoderConfig.of_size(
+        settings.size,
+        architecture=settings.architecture,
+        vocab_size=rounded(len(vocab)),
+        max_positions=settings.max_positions,
+        pad_id=vocab.ids("pad")[0],
+        **({"embedding_size": 0} if settings.next_sentence else {}),  # BertForPreTraining has no other
+    )
+    if settings.dropout is not None:
+        attention = settings.dropout if settings.architecture == "bert" else 0.0
+        config = replace(config, dropout=settings.dropout, attention_dropout=attention)
+    return config
+
+
+def rounded(ids: int) -> int:
+    """Rows of an embedding for that many ids."""
+    return -(-ids // ROUNDING) * ROUNDING
+
+
+def _loaded(folder: str) -> MaskedLm | Discriminator:
+    return load_pretrained(folder, dtype=torch.float32)
+
+
+def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, MaskedLm | Discriminator]) -> None:
+    for (name, network), folder in zip(given.items(), settings.init_from, strict=True):
+        config = network.config
+        if config.vocab_size < len(vocab):
+            raise TrainError(
+                f"--init-from {folder}: a vocabulary of {config.vocab_size} ids; expected at least {len(vocab)}, those "
+                f"of {settings.tokenizer}; use the tokenizer of that model"
+            )
+        if config.max_positions < settings.max_seq_length:
+            raise TrainError(
+                f"--init-from {folder}: {config.max_positions} positions; expected at least {settings.max_seq_length}; "
+                "lower --max-seq-length"
+            )
+        if config.architecture != settings.architecture:
+            raise TrainError(
+                f"--init-from {folder}: found a {config.architecture} model; add --architecture {config.architecture}"
+            )
+        wanted = Discriminator if settings.objective == "electra" and name == "model" else MaskedLm
+        if not isinstance(network, wanted):
+            raise TrainError(
+                f"--init-from {folder}: found a {type(network).__name__}; expected a {wanted.__name__} as the {name} "
+                f"of {settings.objective}; name another folder"
+            )
+
+
+def _fill(network: nn.Module, given: nn.Module | None) -> None:
+    """Take the weights of `given`; a head that it does not have keeps its new ones."""
+    if given is not None:
+        network.load_state_dict(given.state_dict(), strict=False)
+
+
+def resolved_precision(settings: TrainSettings, device: torch.device) -> str:
+    """fp32 or bf16."""
+    if settings.precision != "auto":
+        return settings.precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Where the forward passes run."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)

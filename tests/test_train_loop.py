@@ -1,0 +1,302 @@
+"""The training loop, in this process: what a run leaves, what it says, how it stops, what it refuses."""
+
+import json
+import math
+import os
+import re
+import shlex
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rank_runs import Watch
+from train_runs import flags, records, tiny, write_corpus
+
+from maskgen import cli
+from maskgen.train import loop
+from maskgen.train.distributed import World
+from maskgen.train.errors import TrainError
+from maskgen.train.models import load_pretrained
+from maskgen.train.settings import DEFAULTS
+from maskgen.train.stopping import Stopping
+
+ELECTRA = {"mlm_loss", "disc_loss", "mlm_accuracy", "disc_accuracy", "disc_precision", "disc_recall", "disc_auc"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def run(settings):
+    with World.start("cpu") as world:
+        return loop.train(settings, world)
+
+
+def test_a_run_leaves_settings_metrics_checkpoints_and_a_model(tmp_path, corpus, capsys):
+    settings = tiny(tmp_path, *corpus, save_every=2, keep=2, eval_every=3, quiet=False)
+    outcome = run(settings)
+    assert (outcome.step, outcome.exit_code) == (6, 0)
+    folder = tmp_path / "run"
+    assert json.loads((folder / "settings.json").read_text())["scheme"] == "bert"
+    assert sorted(os.listdir(folder / "checkpoints")) == ["step-00000004", "step-00000006"]
+    steps = records(folder)
+    assert [record["step"] for record in steps] == [1, 2, 3, 4, 5, 6]
+    assert [record["consumed"] for record in steps] == [8, 16, 24, 32, 40, 48]
+    assert steps[0]["loss"] == pytest.approx(math.log(128), abs=0.2)
+    assert [round(record["lr"] / 1e-3, 3) for record in steps[:3]] == [1.0, 1.0, 0.8]
+    assert set(steps[0]) == {
+        "kind", "step", "consumed", "loss", "mlm_accuracy", "lr", "grad_norm", "tokens_per_second", "seconds_per_step",
+        "data_wait", "packing_efficiency", "mfu",
+    }  # fmt: skip
+    assert [record["step"] for record in records(folder, "validation")] == [3, 6]
+    model = load_pretrained(folder / "model")
+    assert model.config.vocab_size == 128  # 100 ids, rounded up to a multiple of 64
+    assert (folder / "model" / "tokenizer.json").exists()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("mlm, bert tiny: ")
+    assert lines[1].startswith("step 1/6  loss 4.8")
+    assert len(lines) == 1 + 6 + 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"objective": "electra"}, ELECTRA),
+        ({"objective": "electra", "architecture": "modern"}, {"disc_auc"}),
+        ({"architecture": "modern", "size": "tiny"}, {"mlm_accuracy"}),
+        ({"next_sentence": True}, {"mlm_loss", "pairs_loss", "pairs_accuracy"}),
+        ({"scheme": "roberta", "rows": "pairs", "next_sentence": True}, {"pairs_accuracy"}),
+        ({"scheme": "masked-diffusion"}, {"mlm_accuracy"}),
+        ({"scheme": "spanbert", "optimizer": "stable-adamw", "schedule": "cosine"}, {"mlm_accuracy"}),
+        ({"precision": "bf16", "schedule": "wsd", "mask_rate": "0.4:0.2"}, {"mlm_accuracy"}),
+    ],
+)  # fmt: skip
+def test_objectives_architectures_and_schemes_train_and_are_exported(tmp_path, corpus, changes, names):
+    settings = tiny(tmp_path, *corpus, steps=3, **changes)
+    run(settings)
+    steps = records(tmp_path / "run")
+    assert len(steps) == 3
+    assert names <= set(steps[0])
+    assert all(math.isfinite(record["loss"]) for record in steps)
+    (validation,) = records(tmp_path / "run", "validation")
+    assert names <= set(validation)
+    assert load_pretrained(tmp_path / "run" / "model").config.architecture == settings.architecture
+    assert (tmp_path / "run" / "generator").exists() == (settings.objective == "electra")
+
+
+@pytest.mark.parametrize("objective", ["mlm", "electra"])
+def test_accumulation_gives_the_gradients_of_the_whole_batch(tmp_path, corpus, objective, monkeypatch):
+    watch, seen = Watch(monkeypatch.setattr), []
+    for micro in (None, 3):
+        watch.clear()
+        settings = tiny(tmp_path / str(micro), *corpus, steps=1, batch_size=12, micro_batch=micro, dropout=0.0)
+        run(replace(settings, objective=objective, scheme="electra"))
+        seen.append(watch.seen)
+    assert torch.equal(seen[0]["rows"][0], seen[1]["rows"][0])
+    if objective == "mlm":  # what ELECTRA's generator samples depends on the order of the calls
+        for whole, parts in zip(seen[0]["gradients"], seen[1]["gradients"], strict=True):
+            torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_are_clipped_and_0_leaves_them(tmp_path, corpus):
+    norms = {}
+    for clip in (0.0, 0.01):
+        run(tiny(tmp_path / str(clip), *corpus, steps=3, clip=clip, dropout=0.0, lr=0.01))
+        norms[clip] = [record["grad_norm"] for record in records(tmp_path / str(clip) / "run")]
+    assert norms[0.0][0] == norms[0.01][0] > 0.01  # the norm before clipping
+    assert norms[0.0] != norms[0.01]
+
+
+def test_batch_ramp(tmp_path, corpus):
+    run(tiny(tmp_path, *corpus, batch_ramp="2:2:12", batch_size=8))
+    assert [record["consumed"] for record in records(tmp_path / "run")] == [2, 4, 8, 14, 22, 30]
+
+
+def test_validation_does_not_depend_on_how_it_is_cut(tmp_path, corpus):
+    found = []
+    for micro in (1, 2, 8):
+        run(tiny(tmp_path / str(micro), *corpus, steps=1, micro_batch=micro, lr=1e-30))
+        (record,) = records(tmp_path / str(micro) / "run", "validation")
+        found.append(record["loss"])
+    assert found == pytest.approx([found[0]] * 3, rel=1e-6)
+
+
+def test_nothing_masked_is_a_loss_of_0(tmp_path, corpus):
+    run(tiny(tmp_path, *corpus, steps=2, scheme="roberta", mask_rate="1e-12"))
+    assert [record["loss"] for record in records(tmp_path / "run")] == [0.0, 0.0]
+
+
+def test_a_finished_run_says_so_and_goes_on_with_more_steps(tmp_path, corpus, capsys):
+    settings = tiny(tmp_path, *corpus, steps=2)
+    assert cli.main(["train", *flags(settings)]) == 0
+    capsys.readouterr()
+    assert cli.main(["train", *flags(settings)]) == 0
+    assert "finished already, 2 steps" in capsys.readouterr().out
+    assert cli.main(["train", *flags(settings, steps=4)]) == 0
+    assert [record["step"] for record in records(tmp_path / "run")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lr": 0.5}, r"other settings: lr: 0.001 and 0.5 \(saved, here\)"),
+        ({"scheme": "roberta"}, "other settings: scheme"),
+        ({"objective": "electra"}, "other settings: scheme|objective"),
+        ({"data": "other"}, "other data or settings than those here: samples"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused_with_the_first_difference(tmp_path, corpus, capsys, changes, words):
+    settings = tiny(tmp_path, *corpus, steps=2)
+    run(settings)
+    if "data" in changes:
+        changes = {"data": (write_corpus(tmp_path, "other", seed=8)[0],)}
+    before = records(tmp_path / "run")
+    assert cli.main(["train", *flags(tiny(tmp_path, *corpus, **{"steps": 4, **changes}))]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(words, error)
+    assert records(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_seq_length": 513}, "longer than the 512 positions"),
+        ({"batch_size": 9, "micro_batch": 2}, "a global batch of 9 samples for 1 ranks and micro-batches of 2"),
+        ({"scheme": "t5"}, "docs/encoder-decoders.md"),
+        ({"scheme": "nonsense"}, "--scheme nonsense"),
+        ({"init_from": ("nowhere",)}, "nowhere"),
+        ({"max_time": "soon"}, "soon"),
+        ({"mask_rate": "1.5"}, "1.5"),
+        ({"data": ("nowhere",)}, "nowhere"),
+    ],
+)
+def test_bad_settings_are_one_line_before_the_first_step(tmp_path, corpus, capsys, changes, words):
+    settings = tiny(tmp_path, *corpus)
+    assert cli.main(["train", *flags(settings, **changes)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("maskgen train: error: ")
+    assert error.count("\n") == 1
+    assert words in error
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_save_and_the_run_goes_on_with_the_same_losses(tmp_path, corpus, capsys, monkeypatch, number):
+    run(tiny(tmp_path / "straight", *corpus))
+    settings = tiny(tmp_path, *corpus)
+    once, one_step = [], loop.Run.one_step
+
+    def interrupted(self, step, loader):
+        if step == 2 and not once:
+            once.append(os.kill(os.getpid(), number))
+        return one_step(self, step, loader)
+
+    monkeypatch.setattr(loop.Run, "one_step", interrupted)
+    assert cli.main(["train", *flags(settings)]) == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+    assert "saved after step 3" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "model").exists()
+    assert cli.main(["train", *flags(settings)]) == 0
+    assert losses(tmp_path) == losses(tmp_path / "straight")
+
+
+def losses(folder):
+    return [(record["step"], record["loss"], record["grad_norm"]) for record in records(folder / "run")]
+
+
+def test_a_time_budget_saves_exports_and_the_run_goes_on(tmp_path, corpus, capsys, monkeypatch):
+    settings = tiny(tmp_path, *corpus, max_time="1h")
+    monkeypatch.setattr(Stopping, "asked", property(lambda self: True))
+    monkeypatch.setattr(Stopping, "reason", property(lambda self: "the time budget of 1h"))
+    assert cli.main(["train", *flags(settings)]) == 0
+    assert "saved after step 1 (the time budget of 1h); run the same command again" in capsys.readouterr().out
+    assert (tmp_path / "run" / "model").exists()
+    monkeypatch.undo()
+    assert cli.main(["train", *flags(settings)]) == 0
+    assert [record["step"] for record in records(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_norm_that_is_no_number_stops_with_the_step_the_samples_and_a_state(tmp_path, corpus, monkeypatch):
+    settings = tiny(tmp_path, *corpus, save_every=2)
+    one_step = loop.Run.one_step
+
+    def spoiled(self, step, loader):
+        if step == 3:
+            with torch.no_grad():
+                next(iter(self.parameters)).fill_(math.nan)
+        return one_step(self, step, loader)
+
+    monkeypatch.setattr(loop.Run, "one_step", spoiled)
+    with pytest.raises(TrainError) as caught:
+        run(settings)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert "step 4: the gradient's norm is nan, the loss nan" in said
+    samples = said.split(f"{corpus[0]} ")[1]
+    from maskgen.train.data import open_data
+
+    assert json.loads(samples) == open_data(settings).source().draws(24).indices.tolist()
+    assert sorted(os.listdir(tmp_path / "run" / "checkpoints")) == ["step-00000002"]
+    from maskgen.train.checkpoints import Checkpoints
+
+    with World.start("cpu") as world:
+        failed = Checkpoints(tmp_path / "run" / "failed")
+        state = failed.load(failed.latest(world=world), world=world)
+    assert state.step == 3
+    assert state.state["data"]["consumed"] == 24
+    assert any(torch.isnan(tensor).any() for tensor in state.state["model"].values())
+    monkeypatch.undo()
+    assert run(settings).step == 6  # from the last good one on
+
+
+def test_weights_of_a_folder_are_where_a_run_starts(tmp_path, corpus, capsys):
+    first = tiny(tmp_path / "a", *corpus, steps=3, objective="electra")
+    run(first)
+    folders = tuple(str(tmp_path / "a" / "run" / name) for name in ("model", "generator"))
+    second = tiny(tmp_path / "b", *corpus, steps=1, objective="electra", init_from=folders, lr=1e-30)
+    run(second)
+    for folder, name in zip(folders, ("model", "generator"), strict=True):
+        before, after = (
+            load_pretrained(folder).state_dict(),
+            load_pretrained(tmp_path / "b" / "run" / name).state_dict(),
+        )
+        assert set(before) == set(after)
+        assert all(torch.equal(before[key], after[key]) for key in before)
+    settings = tiny(tmp_path / "c", *corpus)
+    for folder, changes, words in (
+        (folders[0], {}, "expected a MaskedLm as the model of mlm"),
+        (folders[1], {"max_seq_length": 600, "max_positions": 600}, "512 positions"),
+        (folders[1], {"architecture": "modern"}, "found a bert model"),
+    ):
+        assert cli.main(["train", *flags(replace(settings, init_from=(folder,)), **changes)]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_tensorboard_that_is_not_there_is_one_line(tmp_path, corpus, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(TrainError, match="--tensorboard needs the package tensorboard"):
+        run(tiny(tmp_path, *corpus, tensorboard=True))
+
+
+def test_the_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+    (block,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo"]) == 0
+    for command in block.replace("\\\n", " ").strip().splitlines():
+        assert cli.main(shlex.split(command)[1:]) == 0
+    for name in ("mlm/model", "electra/model", "electra/generator"):
+        assert load_pretrained(tmp_path / "maskgen-demo" / name).config.vocab_size % 64 == 0
+    rows = re.findall(r"^\| (mlm|electra): .*?\|(.*)\|$", page, re.MULTILINE)
+    assert {name: [tuple(map(float, cell.split(", "))) for cell in cells.split("|")] for name, cells in rows} == {
+        name: list(sizes.values()) for name, sizes in DEFAULTS.items()
+    }
