@@ -27,6 +27,7 @@ COMMANDS = {
     "pack": "say how full rows of documents are, by strategy: packed, chunks, or one document a row",
     "train": "train a masked language model or an ELECTRA, and export it for Hugging Face",
     "pmi": "find n-grams of words that belong together, for the masking scheme pmi",
+    "predict": "fill the masks of texts with a trained model",
     "demo": "run everything once, end to end, on a small embedded corpus",
 }
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from maskgen.train.errors import TrainError
     from maskgen.train.loop import train
     from maskgen.train.objectives import MLM, Electra, ElectraResult, Measured, auc, tie
+    from maskgen.train.predict import Predictor
     from maskgen.train.settings import TrainSettings
 
 _HOMES = {
@@ -17,6 +18,7 @@ _HOMES = {
     "Electra": "maskgen.train.objectives",
     "ElectraResult": "maskgen.train.objectives",
     "Measured": "maskgen.train.objectives",
+    "Predictor": "maskgen.train.predict",
     "TrainError": "maskgen.train.errors",
     "TrainSettings": "maskgen.train.settings",
     "auc": "maskgen.train.objectives",
@@ -29,6 +31,7 @@ __all__ = [
     "Electra",
     "ElectraResult",
     "Measured",
+    "Predictor",
     "TrainError",
     "TrainSettings",
     "auc",

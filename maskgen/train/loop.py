@@ -87,7 +87,7 @@ def train(settings: TrainSettings, world: World) -> Outcome:
 
     data = _in_turn(world, lambda: open_data(settings))
     networks = build_networks(settings, data.vocab, configs)
-    module, optimizer = _prepared(networks, settings, world)
+    module, optimizer = prepared(networks, settings, world)
     source = data.source(world.rank, world.size)
     step = 0
     if latest is not None:
@@ -296,7 +296,7 @@ def _in_turn(world: World, make: Callable[[], TrainingData]) -> TrainingData:
     return make() if made is None else made
 
 
-def _prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple[nn.Module, torch.optim.Optimizer]:
+def prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple[nn.Module, torch.optim.Optimizer]:
     """The module on its device, spread over the ranks, and its optimizer."""
     if settings.compile:
         for network in networks.exported.values():

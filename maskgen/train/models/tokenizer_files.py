@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tokenizers import processors
+from tokenizers import Tokenizer, processors
 
 from maskgen.train.errors import TrainError
 from maskgen.train.models.config import EncoderConfig
 from preprocess.tokenization.loading import load_reference
-from preprocess.tokenization.roles import resolve_roles
+from preprocess.tokenization.roles import Roles, resolve_roles
 
 ROLES = ("cls", "sep", "mask", "pad", "unk", "bos", "eos")
 CONFIG = "tokenizer_config.json"
@@ -48,14 +48,7 @@ def read_tokenizer_files(path: str | os.PathLike[str], config: EncoderConfig) ->
     if os.path.isfile(os.path.join(name, CONFIG)):
         return TokenizerFiles(_copied(name), ids)
     tokens = {role: tokenizer.id_to_token(id_) for role, id_ in ids.items() if id_ is not None}
-    tokenizer.add_special_tokens(list(dict.fromkeys(tokens.values())))
-    if tokenizer.post_processor is None and "cls" in tokens and "sep" in tokens:
-        cls, sep = tokens["cls"], tokens["sep"]
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{cls} $A {sep}",
-            pair=f"{cls} $A {sep} $B:1 {sep}:1",
-            special_tokens=[(cls, roles.cls), (sep, roles.sep)],
-        )
+    tokenizer = completed(tokenizer, roles)
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": config.max_positions,
@@ -67,6 +60,23 @@ def read_tokenizer_files(path: str | os.PathLike[str], config: EncoderConfig) ->
         CONFIG: (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode(),
     }
     return TokenizerFiles(contents, ids)
+
+
+def completed(tokenizer: Tokenizer, roles: Roles) -> Tokenizer:
+    """The same tokenizer, which now finds its special tokens in texts, and puts cls and sep around them by default."""
+    ids = {role: getattr(roles, role) for role in ROLES}
+    tokens = {role: tokenizer.id_to_token(id_) for role, id_ in ids.items() if id_ is not None}
+    # Tokens that are special already stay as they are: adding one again would reset how it takes spaces.
+    known = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
+    tokenizer.add_special_tokens([token for token in dict.fromkeys(tokens.values()) if token not in known])
+    if tokenizer.post_processor is None and "cls" in tokens and "sep" in tokens:
+        cls, sep = tokens["cls"], tokens["sep"]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{cls} $A {sep}",
+            pair=f"{cls} $A {sep} $B:1 {sep}:1",
+            special_tokens=[(cls, roles.cls), (sep, roles.sep)],
+        )
+    return tokenizer
 
 
 def _copied(folder: str) -> dict[str, bytes]:
