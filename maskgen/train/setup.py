@@ -166,11 +166,10 @@ def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, Mask
                 f"--init-from {folder}: one token type; expected 2, for samples of two parts; choose a --scheme "
                 "without pairs, such as roberta"
             )
-        wanted = Discriminator if settings.objective == "electra" and name == "model" else MaskedLm
-        if not isinstance(network, wanted):
+        if isinstance(network, Discriminator) and not (settings.objective == "electra" and name == "model"):
             raise TrainError(
-                f"--init-from {folder}: found a {type(network).__name__}; expected a {wanted.__name__} as the {name} "
-                f"of {settings.objective}; name another folder"
+                f"--init-from {folder}: found a Discriminator; expected a MaskedLm as the {name} of "
+                f"{settings.objective}; name another folder"
             )
         shared = given["model"].config.embedding_size
         if name == "generator" and config.embedding_size != shared:
@@ -180,10 +179,12 @@ def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, Mask
             )
 
 
-def _fill(network: nn.Module, given: nn.Module | None) -> None:
+def _fill(network: MaskedLm | Discriminator, given: MaskedLm | Discriminator | None) -> None:
     """Take the weights of `given`; a head that it does not have keeps its new ones."""
-    if given is not None:
+    if given is not None and type(given) is type(network):
         network.load_state_dict(given.state_dict(), strict=False)
+    elif given is not None:  # a discriminator that starts as a masked language model
+        network.encoder.load_state_dict(given.encoder.state_dict())
 
 
 def prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple[nn.Module, torch.optim.Optimizer]:
