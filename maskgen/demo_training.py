@@ -50,8 +50,8 @@ def run_training(folder: str, steps: int | None) -> int:
         return code
     loss, entropy = _last_validation(mlm)["loss"], unigram_entropy(prefix)
     print(
-        f"   validation: {loss:.2f} nat a masked token, {entropy - loss:.2f} below the {entropy:.2f} (unigram entropy)\n"
-        "   of knowing how frequent each token is and nothing of its context"
+        f"   validation: {loss:.2f} nat a masked token; without a look at the context, by the frequency of each token\n"
+        f"   alone, it would be {entropy:.2f} (the unigram entropy)"
     )
 
     start = ["--objective", "electra", "--init-from", os.path.join(mlm, "model")]

@@ -285,8 +285,130 @@ def test_weights_of_a_folder_are_where_a_run_starts(tmp_path, corpus, capsys):
         assert words in capsys.readouterr().err
 
 
-from maskgen.train.models import Discriminator, load_pretrained
-from maskgen.train.objectives import electra
+def test_a_second_run_in_the_folder_is_refused_and_the_first_one_is_left_alone(tmp_path, corpus, capsys, monkeypatch):
+    monkeypatch.setattr(work_folder, "PATIENCE", 0.0)
+    settings = tiny(tmp_path, *corpus)
+    one_step, refused = loop.Run.one_step, []
+
+    def with_another(self, step, loader):
+        if step == 3:
+            refused.append(cli.main(["train", *flags(settings)]))
+        return one_step(self, step, loader)
+
+    monkeypatch.setattr(loop.Run, "one_step", with_another)
+    assert run(settings).step == 6
+    assert refused == [2]
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "found another run at work there, expected none" in error
+    assert [record["step"] for record in records(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+    assert run(settings).nothing_done  # the lock is gone with the run
+
+
+def test_a_refused_run_leaves_no_folder(tmp_path, corpus):
+    with pytest.raises(MaskgenError):
+        run(replace(tiny(tmp_path, *corpus), data=("nowhere",)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_was_killed_before_its_export_is_not_finished(tmp_path, corpus, monkeypatch):
+    monkeypatch.setattr(Stopping, "reason", property(lambda self: "the time budget of 1h"))
+    run(tiny(tmp_path, *corpus, max_time="1h"))  # exports the model of step 1
+    monkeypatch.undo()
+    torch.set_num_threads(1)
+    settings = tiny(tmp_path, *corpus)
+    export = loop.Run.export
+    monkeypatch.setattr(loop.Run, "export", lambda self, step: sys.exit("a power cut"))
+    with pytest.raises(SystemExit):
+        run(settings)
+    monkeypatch.setattr(loop.Run, "export", export)
+    outcome = run(settings)
+    assert (outcome.step, outcome.nothing_done) == (6, False)
+    weights = torch.load(tmp_path / "run" / "checkpoints" / "step-00000006" / "model.pt", weights_only=True)
+    exported = load_pretrained(tmp_path / "run" / "model").encoder.word_embeddings.weight
+    assert any(tensor.shape == exported.shape and torch.equal(tensor, exported) for tensor in weights.values())
+    assert run(settings).nothing_done
+
+
+def test_damaged_checkpoints_alone_start_nothing_anew(tmp_path, corpus, capsys):
+    settings = tiny(tmp_path, *corpus, steps=2)
+    run(settings)
+    before = records(tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "step-00000002" / "model.pt").write_bytes(b"x")
+    assert cli.main(["train", *flags(settings, steps=4)]) == 2
+    assert "found damaged checkpoints alone" in capsys.readouterr().err
+    assert records(tmp_path / "run") == before
+
+
+def test_time_for_opening_the_data_is_part_of_the_budget(tmp_path, corpus, monkeypatch):
+    opened, now = loop.open_data, [0.0]
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: now[0])
+
+    def slowly(settings):
+        now[0] += 7200
+        return opened(settings)
+
+    monkeypatch.setattr(loop, "open_data", slowly)
+    outcome = run(tiny(tmp_path, *corpus, max_time="1h"))
+    assert (outcome.step, outcome.reason) == (1, "the time budget of 1h")
+
+
+def test_a_signal_while_a_checkpoint_is_saved_does_not_end_it(tmp_path, corpus, capsys, monkeypatch):
+    one_step, save = loop.Run.one_step, loop.Run.save
+
+    def terminated(self, step, loader):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return one_step(self, step, loader)
+
+    def again(self, step):
+        os.kill(os.getpid(), signal.SIGTERM)  # torchrun forwards what the process has got already
+        save(self, step)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    try:
+        monkeypatch.setattr(loop.Run, "one_step", terminated)
+        monkeypatch.setattr(loop.Run, "save", again)
+        assert cli.main(["train", *flags(tiny(tmp_path, *corpus))]) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert os.listdir(tmp_path / "run" / "checkpoints") == ["step-00000001"]
+
+
+def test_validation_changes_nothing_of_the_training(tmp_path, corpus):
+    for every in (1, 100):
+        run(tiny(tmp_path / str(every), *corpus, objective="electra", dropout=0.1, eval_every=every))
+    assert len(records(tmp_path / "1" / "run", "validation")) == 6
+    assert losses(tmp_path / "1") == losses(tmp_path / "100")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [pytest.param({"objective": "electra", "architecture": "modern"}, marks=pytest.mark.slow), {"scheme": "bert"}],
+)
+def test_compiled_encoders_give_the_same_losses_and_are_never_left_out(tmp_path, corpus, monkeypatch, changes):
+    torch._dynamo.reset()
+    few = torch._dynamo.config.patch(
+        recompile_limit=2, fail_on_recompile_limit_hit=True
+    )  # of which the loop makes more
+    with monkeypatch.context() as patched, few:
+        compiled = torch.nn.Module.compile
+        patched.setattr(torch.nn.Module, "compile", lambda module: compiled(module, backend="eager"))
+        for compile_ in (False, True):
+            settings = tiny(tmp_path / str(compile_), *corpus, batch_ramp="4:2:12", eval_every=2, **changes)
+            run(replace(settings, compile=compile_))
+    torch._dynamo.reset()
+    one, other = (losses(tmp_path / folder) for folder in ("False", "True"))
+    assert [record[1:] for record in one] == [pytest.approx(record[1:], rel=1e-4) for record in other]
+
+
+def test_a_discriminator_may_start_as_a_masked_language_model(tmp_path, corpus):
+    run(tiny(tmp_path / "a", *corpus, steps=2))
+    folder = str(tmp_path / "a" / "run" / "model")
+    run(tiny(tmp_path / "b", *corpus, steps=1, objective="electra", init_from=(folder,), lr=1e-30))
+    before, after = load_pretrained(folder), load_pretrained(tmp_path / "b" / "run" / "model")
+    assert isinstance(after, Discriminator)
+    found = after.encoder.state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in before.encoder.state_dict().items())
 
 
 def test_tensorboard_that_is_not_there_is_one_line(tmp_path, corpus, monkeypatch):
