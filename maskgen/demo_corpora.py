@@ -10,7 +10,7 @@ import sys
 from importlib import import_module, resources
 
 HEADING = re.compile(r"\n(?=[^\n]+\n(?:={4,}|\*{4,}|-{4,}|~{4,}|\^{4,})\n)")  # a section begins after it
-DECORATION = re.compile(r"(?m)^(?:([=*~^-])\1{3,}|[+|].*)$")  # rules below titles, tables
+DECORATION = re.compile(r"(?m)^ *(?:([=*~^-])\1{3,} *|\+[-=].*|\|.*)$")  # rules below titles, tables
 PARAGRAPH_END = re.compile(r"\n\s*\n")
 SHORTEST = 80  # characters of a section
 
