@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_python_in_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo"]) == 0
+    assert cli.main(["demo", "--steps", "0"]) == 0
     names = {}
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)
@@ -80,7 +80,7 @@ def test_examples_in_docstrings(tmp_path, monkeypatch):
 
 def test_python_and_the_example_in_samples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo"]) == 0
+    assert cli.main(["demo", "--steps", "0"]) == 0
     text = (ROOT / "docs/samples.md").read_text()
     names = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
@@ -98,7 +98,7 @@ def test_python_and_the_example_in_samples_run(tmp_path, monkeypatch, capsys):
 def test_python_commands_and_examples_in_schemes_run(tmp_path, monkeypatch, capsys):
     """Each scheme has an example, and it is what the command prints."""
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo"]) == 0
+    assert cli.main(["demo", "--steps", "0"]) == 0
     text = (ROOT / "docs/schemes.md").read_text()
     names = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
@@ -122,7 +122,7 @@ def test_python_commands_and_examples_in_schemes_run(tmp_path, monkeypatch, caps
 def test_python_in_objectives_runs_and_its_tests_exist(tmp_path, monkeypatch):
     """Each defect of the sources is named beside the test that would fail with it."""
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo"]) == 0
+    assert cli.main(["demo", "--steps", "0"]) == 0
     text = (ROOT / "docs/objectives.md").read_text()
     names = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

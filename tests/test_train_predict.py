@@ -263,7 +263,7 @@ def test_lines_of_standard_input(tmp_path, capsys, monkeypatch):
 def test_the_page_runs(tmp_path, capsys, monkeypatch):
     page = (Path(__file__).parent.parent / "docs" / "predicting.md").read_text()
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo"]) == 0
+    assert cli.main(["demo", "--steps", "0"]) == 0
     (block,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     for command in block.replace("\\\n", " ").strip().splitlines():
         capsys.readouterr()

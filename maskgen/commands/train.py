@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dropout", type=float, metavar="P", help="(of the architecture)")
     add("--next-sentence", action="store_true", help="also train a head on pairs of texts (scheme bert, --rows pairs)")
     add("--init-from", nargs="+", metavar="DIR",
-        help="start with these weights, as save_pretrained wrote them; electra: discriminator, generator")  # fmt: skip
+        help="start with weights that save_pretrained wrote; electra: discriminator or mlm, generator")  # fmt: skip
 
     add = parser.add_argument_group("training").add_argument
     add("--batch-size", type=int, metavar="N", help="samples a step, of all ranks together; see below")

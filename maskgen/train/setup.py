@@ -30,6 +30,7 @@ from maskgen.vocab import Vocab
 
 ROUNDING = 64  # rows of the embedding: a multiple, for the matrix units of GPUs
 Tensors = dict[str, torch.Tensor]
+Network = MaskedLm | Discriminator
 Configs = dict[str, Any]  # folder -> config as JSON: what is needed to build the networks again
 
 
@@ -38,7 +39,7 @@ class Networks:
     """The networks of a run by the folder that each is exported to, and the objective around them."""
 
     objective: MLM | Electra
-    exported: Mapping[str, MaskedLm | Discriminator]
+    exported: Mapping[str, Network]
 
     @property
     def configs(self) -> Configs:
@@ -91,7 +92,7 @@ def build_networks(settings: TrainSettings, vocab: Vocab, configs: Configs | Non
 
 
 def _assembled(
-    settings: TrainSettings, configs: Mapping[str, EncoderConfig], given: Mapping[str, nn.Module], ids: dict[str, Any]
+    settings: TrainSettings, configs: Mapping[str, EncoderConfig], given: Mapping[str, Network], ids: dict[str, Any]
 ) -> Networks:
     if settings.objective == "mlm":
         model = build_masked_lm(configs["model"], pairs=settings.next_sentence, seed=settings.seed)
@@ -139,11 +140,11 @@ def rounded(ids: int) -> int:
     return -(-ids // ROUNDING) * ROUNDING
 
 
-def _loaded(folder: str) -> MaskedLm | Discriminator:
+def _loaded(folder: str) -> Network:
     return load_pretrained(folder, dtype=torch.float32)
 
 
-def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, MaskedLm | Discriminator]) -> None:
+def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, Network]) -> None:
     for (name, network), folder in zip(given.items(), settings.init_from, strict=True):
         config = network.config
         if config.vocab_size < len(vocab):
@@ -166,11 +167,10 @@ def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, Mask
                 f"--init-from {folder}: one token type; expected 2, for samples of two parts; choose a --scheme "
                 "without pairs, such as roberta"
             )
-        wanted = Discriminator if settings.objective == "electra" and name == "model" else MaskedLm
-        if not isinstance(network, wanted):
+        if isinstance(network, Discriminator) and not (settings.objective == "electra" and name == "model"):
             raise TrainError(
-                f"--init-from {folder}: found a {type(network).__name__}; expected a {wanted.__name__} as the {name} "
-                f"of {settings.objective}; name another folder"
+                f"--init-from {folder}: found a Discriminator; expected a MaskedLm as the {name} of "
+                f"{settings.objective}; name another folder"
             )
         shared = given["model"].config.embedding_size
         if name == "generator" and config.embedding_size != shared:
@@ -180,10 +180,12 @@ def _check_given(settings: TrainSettings, vocab: Vocab, given: Mapping[str, Mask
             )
 
 
-def _fill(network: nn.Module, given: nn.Module | None) -> None:
+def _fill(network: Network, given: Network | None) -> None:
     """Take the weights of `given`; a head that it does not have keeps its new ones."""
-    if given is not None:
+    if given is not None and type(given) is type(network):
         network.load_state_dict(given.state_dict(), strict=False)
+    elif given is not None:  # a discriminator that starts as a masked language model
+        network.encoder.load_state_dict(given.encoder.state_dict())
 
 
 def prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple[nn.Module, torch.optim.Optimizer]:
