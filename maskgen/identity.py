@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.mapping.cache import dataset_key
-from maskgen.probing import look_at
+from preprocess.probing import look_at
 from maskgen.vocab import ROLES, Vocab
 from preprocess import IndexedDataset
 from preprocess.errors import os_failure

@@ -237,7 +237,7 @@ def test_one_token(sidecar, where, toy, prefix):
 def test_one_token_that_the_sidecar_hides(monkeypatch, toy, prefix):
     """In a large dataset a changed token may be nowhere that is looked at: reading all finds it, and so do samples."""
     monkeypatch.setattr(tokens_module, "PROBES", 1)
-    monkeypatch.setattr("maskgen.probing.PROBE_BYTES", 2)
+    monkeypatch.setattr("preprocess.probing.PROBE_BYTES", 2)
     samples = toy()
     known, full = fingerprint(samples, SMALL), fingerprint(samples, SMALL, Manner(full=True))
     assert known == full

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from maskgen.fingerprint.request import Request
@@ -117,13 +116,7 @@ def _is_well_formed(facts: dict[str, Any]) -> bool:
 
 def versions() -> dict[str, str]:
     """The versions of all that could have a part in a result."""
-    found = library_versions()
-    for name in ("tokenizers",):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found
+    return library_versions("tokenizers")
 
 
 def _explained(name: str, known: Stage, found: Stage) -> str | None:

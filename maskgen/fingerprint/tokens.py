@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from maskgen.probing import look_at
+from preprocess.probing import look_at
 from preprocess import IndexedDataset, IndexedDatasetError
 from preprocess.indexed.format import bin_path, sidecar_path
 from preprocess.indexed.index_file import load_index, open_index

@@ -27,7 +27,7 @@ from maskgen.mapping.build import build_mapping, mapping_dtype
 from maskgen.mapping.cache_folder import cache_folder, lock_folder, write_array
 from maskgen.mapping.npy_file import map_rows
 from maskgen.mapping.splits import part_documents
-from maskgen.probing import look_at
+from preprocess.probing import look_at
 from preprocess import IndexedDataset
 from preprocess.errors import os_failure
 from preprocess.indexed.format import bin_path, idx_path

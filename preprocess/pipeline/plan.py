@@ -85,7 +85,7 @@ class Plan:
     @property
     def identity_digest(self) -> str:
         """One name for the identity."""
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+        return identity_digest(self.identity)
 
     @cached_property
     def digest(self) -> str:
@@ -123,6 +123,11 @@ class Plan:
             unreadable=[Unreadable(**file) for file in facts["unreadable"]],
             content=facts["content"],
         )
+
+
+def identity_digest(identity: Mapping[str, Any]) -> str:
+    """One name for an identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def tokenizer_facts(tokenizer: Tokenizer) -> dict[str, Any]:
