@@ -24,6 +24,7 @@ COMMANDS = {
     "sample": "show masked samples, as training sees them",
     "export": "write masked samples to Parquet files, for Hugging Face datasets",
     "fingerprint": "digests that prove what a training job sees; compare with an earlier run",
+    "reproduce": "make a dataset again from its sidecar, and compare",
     "pack": "say how full rows of documents are, by strategy: packed, chunks, or one document a row",
     "train": "train a masked language model or an ELECTRA, and export it for Hugging Face",
     "pmi": "find n-grams of words that belong together, for the masking scheme pmi",

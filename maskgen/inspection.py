@@ -71,16 +71,20 @@ def show_document(dataset: IndexedDataset, document: int, decode: Decode | None)
     return "\n".join(lines) + "\n"
 
 
+def document_starts(dataset: IndexedDataset, first: int, end: int) -> npt.NDArray[np.int64]:
+    """The token at which each of the documents from `first` to `end` starts, and at which the last of them ends."""
+    sequences, pointers = dataset.document_indices[first : end + 1], dataset.sequence_pointers
+    starts = np.full(len(sequences), len(dataset.tokens), np.int64)
+    inside = sequences < len(pointers)
+    starts[inside] = pointers[sequences[inside]] // dataset.dtype.itemsize
+    return starts
+
+
 def document_lengths(dataset: IndexedDataset) -> Iterator[npt.NDArray[np.int64]]:
     """Tokens in each document, chunk by chunk."""
-    boundaries, pointers = dataset.document_indices, dataset.sequence_pointers
-    end = os.path.getsize(f"{dataset.prefix}.bin")
-    for first in range(0, len(boundaries) - 1, CHUNK):
-        sequences = boundaries[first : first + CHUNK + 1]
-        starts = np.full(len(sequences), end, np.int64)
-        inside = sequences < len(pointers)
-        starts[inside] = pointers[sequences[inside]]
-        yield np.diff(starts) // dataset.dtype.itemsize
+    documents = len(dataset.document_indices) - 1
+    for first in range(0, documents, CHUNK):
+        yield np.diff(document_starts(dataset, first, min(first + CHUNK, documents)))
 
 
 def percentiles(chunks: Iterator[npt.NDArray[Any]]) -> list[int]:

@@ -213,7 +213,8 @@ def _input(entry: "_Entry") -> InputFile:
         entry.text("name"),
         entry.count("bytes"),
         entry.digest("sha256") if entry.has("sha256") else None,
-        *(entry.count(key) if entry.has(key) else None for key in ("modified_ns", "lines")),
+        modified_ns=entry.count("modified_ns") if entry.has("modified_ns") else None,
+        lines=entry.count("lines") if entry.has("lines") else None,
         look=entry.text("look") if entry.has("look") else None,
     )
 
