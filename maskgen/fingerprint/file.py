@@ -130,6 +130,12 @@ def _explained(name: str, known: Stage, found: Stage) -> str | None:
         differing = [int(mark) for mark in found["first"] if int(mark) not in same]
         agreed = f"the first {max(same):,} agree, " if same else ""
         return f"{agreed}the first {min(differing, default=0):,} do not; fields that differ: {', '.join(fields)}"
+    if name == "tokens" and what.startswith("look: "):
+        return f"{what}: tokens were changed after they were written; maskgen verify --full says where"
+    if name == "tokens" and what.startswith("digest: "):
+        return f"{what}: other tokens, or the same documents in another order; maskgen reproduce says where"
+    if name == "vocabulary":
+        return f"{what}: another tokenizer, or other --role or --sentinels"
     if name == "rows" and what.startswith("mapping: "):
         return f"{what}: other --num-epochs, --max-num-samples, --short-seq-prob, --split or --part"
     if name == "batches":
