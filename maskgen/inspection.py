@@ -52,15 +52,20 @@ def describe(dataset: IndexedDataset) -> str:
     return "\n".join(lines) + "\n"
 
 
-def show_document(dataset: IndexedDataset, document: int, decode: Decode | None) -> str:
-    """One document, sequence by sequence: decoded text, or ids where there is no tokenizer."""
+def check_document(dataset: IndexedDataset, document: int) -> int:
+    """The number of a document, counted from 0; an error where there is none, or so few from the end."""
     documents = len(dataset.document_indices) - 1
     if not -documents <= document < documents:
         found, expected = str(document), f"0 to {documents - 1}" if documents else "no document: the dataset is empty"
         raise IndexedDatasetError(
             dataset.prefix, "document", found, expected, "maskgen inspect PREFIX shows the counts"
         )
-    document %= documents
+    return document % documents
+
+
+def show_document(dataset: IndexedDataset, document: int, decode: Decode | None) -> str:
+    """One document, sequence by sequence: decoded text, or ids where there is no tokenizer."""
+    document = check_document(dataset, document)
     first, last = (int(each) for each in dataset.document_indices[document : document + 2])
     total = sum(len(sequence) for sequence in dataset[first:last])
     lines = [f"document {document}: {last - first} sequences, {total} tokens"]

@@ -20,6 +20,11 @@ def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-seq-length", type=int, required=True, metavar="N", help="length of a sample, special tokens included"
     )
     group.add_argument("--seed", type=int, required=True, metavar="S", help="of the mapping and of the samples")
+    add_choices(group)
+
+
+def add_choices(group: "argparse._ArgumentGroup") -> None:
+    """Declare those flags that have defaults."""
     group.add_argument("--scheme", default="bert", metavar="NAME", help=f"kind of samples: {SCHEMES} (%(default)s)")
     group.add_argument("--masked-lm-prob", type=float, metavar="P", help="share of tokens to mask (the scheme's own)")
     group.add_argument("--max-ngrams", type=int, metavar="N", help="most words masked together (3; 10 for t5)")

@@ -7,6 +7,7 @@ options    whether they are what the sidecar's own digest was made of; where sha
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from maskgen.identity import difference
@@ -15,7 +16,7 @@ from maskgen.reproduction.recipe import Recipe, ReproductionError
 from preprocess.corpora.corpus_file import CorpusFile
 from preprocess.corpora.inputs import find_again, input_look
 from preprocess.indexed.sidecar import InputFile
-from preprocess.pipeline.options import TokenizerChoice
+from preprocess.pipeline.options import Options, TokenizerChoice
 from preprocess.pipeline.plan import identity_digest, make_plan, plan_digest, tokenizer_facts
 from preprocess.pipeline.work_folder import file_sha256
 from preprocess.tokenization import Tokenizer
@@ -47,7 +48,7 @@ def compare_inputs(recipe: Recipe, files: list[CorpusFile]) -> Finding:
     if wrong:
         return "; ".join(wrong[:SHOWN]) + (f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""), ""
     unknown = sum(not digested for _, digested in compared)
-    note = f"{len(files):,} of {sum(file.bytes for file in files):,} bytes"
+    note = f"{len(files):,} {'file' if len(files) == 1 else 'files'}, {sum(file.bytes for file in files):,} bytes"
     return None, note + (f", {unknown:,} by their size alone" if unknown else "")
 
 
@@ -96,9 +97,11 @@ def compare_options(recipe: Recipe, choice: TokenizerChoice, tokenizer: Tokenize
         changed = f"{guess} when the dataset was made" if guess else "one of them was changed, or the name of an input"
         return f"not those of the sidecar's own digest: {changed}", ""
     shards = make_plan(recipe.options, choice, tokenizer, files).shards
-    said = [f"{name} {value}" for name, value in identity["options"].items() if value not in (None, False)]
-    same = plan_digest(identity, shards) == known["plan"]
-    return None, ", ".join(said) + ("" if same else "; cut into other shards, which changes no byte")
+    usual = {name: list(value) if name == "json_keys" else value for name, value in asdict(Options()).items()}
+    said = [f"{name} {value}" for name, value in identity["options"].items() if value != usual.get(name)]
+    if plan_digest(identity, shards) != known["plan"]:
+        said.append("cut into other shards, which changes no byte")
+    return None, ", ".join(said)
 
 
 def _others(identity: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
