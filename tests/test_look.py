@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -239,11 +240,14 @@ def test_samples_as_a_command(corpus, tmp_path, capsys):
 
 def on_terminal(*arguments, **environment):
     """Exit code and output of the command on a terminal."""
-    environment = {**os.environ, "TERM": "xterm", **environment}
-    environment.pop("NO_COLOR", None) if "NO_COLOR" not in environment else None
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execve(sys.executable, [sys.executable, "-m", "maskgen.cli", *map(str, arguments)], environment)
+    inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "PAGER", "LESS")}
+    environment = {**inherited, "TERM": "xterm", **environment}
+    terminal, inner = pty.openpty()
+    command = [sys.executable, "-m", "maskgen.cli", *map(str, arguments)]
+    process = subprocess.Popen(
+        command, stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True
+    )
+    os.close(inner)
     output = b""
     while True:
         try:
@@ -254,7 +258,7 @@ def on_terminal(*arguments, **environment):
             break
         output += data
     os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), output.decode().replace("\r\n", "\n")
+    return process.wait(60), output.decode().replace("\r\n", "\n")
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ EXAMPLES = """\
   maskgen inspect corpus_text_document 0 17 --tokenizer tokenizer.json
   maskgen inspect corpus_text_document -1      (the last document)
   maskgen inspect corpus_text_document --tokenizer tok/ --search "keeper of"
-  maskgen inspect corpus_text_document --tokenizer tok/ --search "##ing" --num 3
+  maskgen inspect corpus_text_document --tokenizer tok/ --search "##ing" \\
+      --num 3
   maskgen inspect corpus_text_sentence --tokenizer tok/ --sample 0 7 \\
       --max-seq-length 128 --seed 1234"""
 
