@@ -22,7 +22,14 @@ from preprocess.pipeline.plan import CHANGEABLE
 from preprocess.tokenization import Tokenizer, TokenizerError
 
 WANTED = ("key", "options", "tokenizer", "plan", "identity")
-COMMAND = {"shard_bytes": int, "lowercase": bool, "strip_accents": bool, "roles": dict, "inputs": int, "part": list}
+COMMAND = {
+    "shard_bytes": int,
+    "lowercase": bool,
+    "strip_accents": bool,
+    "roles": dict,
+    "inputs": int,
+    "keep_shards": bool,
+}
 
 
 class ReproductionError(MaskgenError, ValueError):
@@ -57,7 +64,7 @@ class Recipe:
         """Whether the sidecar has every input that the plan had: --max-documents can end before the last of them."""
         if self.command is None:
             return self.options.max_documents is None
-        return "inputs" not in self.command
+        return bool(self.command.get("inputs") == len(self.sidecar.inputs))
 
     def tokenizer_at(self, path: str) -> tuple[TokenizerChoice, Tokenizer]:
         """The tokenizer that lies at `path`, read as the one of the dataset was; it may be another one."""
@@ -115,10 +122,10 @@ def read_recipe(path: str) -> Recipe:
             f"{sidecar_path(prefix)}: settings: found {error}, expected what maskgen tokenize writes; use the release "
             f"that made it ({sidecar.versions.get('maskgen', 'unknown')!s:.20})"
         ) from None
-    if "part" in (recipe.command or {}) or SPLIT_NAME.search(f"{os.path.basename(prefix)}.idx"):
+    if "keep_shards" in (recipe.command or {}) or SPLIT_NAME.search(f"{os.path.basename(prefix)}.idx"):
         raise ReproductionError(
-            f"{recipe.path}: found one of several datasets of --keep-shards, whose sidecar has its own inputs alone, "
-            "expected a whole one; tokenize with --keep-shards again and compare the digests"
+            f"{recipe.path}: found one of several datasets of --keep-shards, or a merge of them, whose sidecar has "
+            "not all of the inputs, expected a whole one; tokenize with --keep-shards again and compare the digests"
         )
     return recipe
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from preprocess.indexed.object_store import is_url
-from preprocess.indexed.sidecar import InputFile, TokenizerInfo
+from preprocess.indexed.sidecar import TokenizerInfo
 from preprocess.pipeline.assembly import Assembly, check_file
 from preprocess.pipeline.output import remove_other_splits, split_prefix
 from preprocess.pipeline.plan import Plan
@@ -112,7 +112,7 @@ class Finish:
                 number = receipt.number - receipts[0].number
                 names = [split_prefix(prefix, number, len(receipts)) for prefix in self._prefixes]
                 own = totals if options.shuffle_seed is not None else add_up(self._plan, [receipt])
-                self._commit(names, [receipt], own, part=(number, len(receipts)))
+                self._commit(names, [receipt], own)
             for prefix in self._prefixes:
                 remove_other_splits(prefix, len(receipts))
         elif self._assemblies:
@@ -137,27 +137,19 @@ class Finish:
             raise
         return opened
 
-    def _commit(
-        self, prefixes: Sequence[str], receipts: Sequence[Receipt], totals: Totals, part: tuple[int, int] | None = None
-    ) -> None:
+    def _commit(self, prefixes: Sequence[str], receipts: Sequence[Receipt], totals: Totals) -> None:
         self._assemblies = self._open(prefixes, move=False)
         for assembly in self._assemblies:
             for receipt in receipts:
                 assembly.append(receipt, check=False)
-        self._commit_assemblies(self._assemblies, receipts, totals, part)
+        self._commit_assemblies(self._assemblies, receipts, totals)
 
-    def _commit_assemblies(
-        self,
-        assemblies: Sequence[Assembly],
-        receipts: Sequence[Receipt],
-        totals: Totals,
-        part: tuple[int, int] | None = None,
-    ) -> None:
+    def _commit_assemblies(self, assemblies: Sequence[Assembly], receipts: Sequence[Receipt], totals: Totals) -> None:
         info = TokenizerInfo(
             self._plan.tokenizer_facts["name"], self._tokenizer.digest, self._tokenizer.vocabulary_size
         )
         inputs = sidecar_inputs(self._plan, totals)
-        command = run_command(self._plan, inputs, part)
+        command = run_command(self._plan, self._split)
         for assembly in assemblies:
             if self._plan.options.provenance:
                 self._write_lines(assembly.prefix, receipts, totals)
@@ -173,15 +165,15 @@ class Finish:
         write_lines(prefix, corpus_lines(self._work, receipts), documents, totals.lines)
 
 
-def run_command(plan: Plan, inputs: Sequence[InputFile], part: tuple[int, int] | None) -> dict[str, Any]:
-    """What of the command is in no digest, but needed to do the same again; only where it is not the default."""
+def run_command(plan: Plan, split: bool) -> dict[str, Any]:
+    """What of the command is in no digest, but needed to do the same again; flags only where they were given."""
     said: dict[str, Any] = {
+        "inputs": len(plan.files),  # the sidecar lists those of them that its documents are from
         "shard_bytes": plan.options.shard_bytes,
         "lowercase": plan.tokenizer.lowercase,
         "strip_accents": plan.tokenizer.strip_accents,
         "roles": dict(plan.tokenizer.roles) or None,
-        "inputs": None if len(inputs) == len(plan.files) else len(plan.files),
-        "part": part,  # with --keep-shards: which of how many
+        "keep_shards": split or None,
     }
     return {name: value for name, value in said.items() if value is not None}
 
