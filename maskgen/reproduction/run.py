@@ -20,8 +20,6 @@ from preprocess.indexed.object_store import dataset_exists, is_url
 from preprocess.indexed.sidecar import read_sidecar
 from preprocess.pipeline.run import Manner, tokenize
 
-STAGES = ("inputs", "tokenizer", "options", "tokens", "index", "statistics", "provenance")
-
 
 @dataclass(frozen=True)
 class Request:
@@ -38,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage that was compared: what differs, if anything does; what it was; versions, once there are new ones."""
+    """A stage that was compared: what differs, if anything does, and what else there is to say of it."""
 
     name: str
     what: str | None
