@@ -12,22 +12,25 @@ import argparse
 import importlib
 import io
 import os
+import shutil
 import sys
+import textwrap
 
 COMMANDS = {
     "tokenize": "turn raw text into indexed datasets",
-    "train-tokenizer": "train a WordPiece, byte-level BPE or Unigram vocabulary on your text",
+    "train-tokenizer": "train a WordPiece, byte-level BPE or Unigram vocabulary",
     "merge": "concatenate indexed datasets into one",
     "verify": "check datasets: sizes, index, digests, range of ids",
-    "inspect": "show what is in a dataset, and decode documents",
+    "inspect": "look inside a dataset: documents, searches, origins",
     "report": "look at datasets and their samples: one HTML page",
-    "mapping": "build the samples of a dataset of sentences, and describe them",
+    "mapping": "build the sample mapping of a dataset, and describe it",
     "sample": "show masked samples, as training sees them",
-    "export": "write masked samples to Parquet files, for Hugging Face datasets",
-    "fingerprint": "digests that prove what a training job sees; compare with an earlier run",
-    "pack": "say how full rows of documents are, by strategy: packed, chunks, or one document a row",
-    "train": "train a masked language model or an ELECTRA, and export it for Hugging Face",
-    "pmi": "find n-grams of words that belong together, for the masking scheme pmi",
+    "export": "write masked samples to Parquet, for Hugging Face datasets",
+    "fingerprint": "digests that prove what a training job sees; compare them",
+    "reproduce": "make a dataset again from its sidecar, and compare",
+    "pack": "say how full rows of documents are, by strategy",
+    "train": "train a masked language model or an ELECTRA, and export it",
+    "pmi": "find n-grams that belong together, for the scheme pmi",
     "predict": "fill the masks of texts with a trained model",
     "demo": "run everything once, end to end, on a small embedded corpus",
 }
@@ -45,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     module = importlib.import_module(f"maskgen.commands.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(
         prog=f"maskgen {name}",
-        description=module.__doc__,
+        description=_fitting(module.__doc__ or ""),
         epilog=f"examples:\n{module.EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -67,6 +70,16 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"maskgen {name}: error: {error}", file=sys.stderr)
         return 2
+
+
+def _fitting(text: str) -> str:
+    """Paragraphs in lines that fit on the terminal; those that do already stay as they are."""
+    width = max(40, shutil.get_terminal_size().columns - 2)  # as argparse has it
+    paragraphs = [
+        each if max(map(len, each.splitlines())) <= width else textwrap.fill(" ".join(each.split()), width)
+        for each in text.strip().split("\n\n")
+    ]
+    return "\n\n".join(paragraphs)
 
 
 def _is_expected(error: Exception) -> bool:

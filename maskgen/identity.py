@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.mapping.cache import dataset_key
-from maskgen.probing import look_at
 from maskgen.vocab import ROLES, Vocab
 from preprocess import IndexedDataset
 from preprocess.errors import os_failure
 from preprocess.indexed.digests import digest_parts
 from preprocess.indexed.format import bin_path
 from preprocess.indexed.sidecar import read_sidecar
+from preprocess.probing import look_at
 
 CHUNK = 4 << 20  # bytes digested at a time; a part of what array_digest promises
 PROBES = 64

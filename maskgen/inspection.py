@@ -52,15 +52,20 @@ def describe(dataset: IndexedDataset) -> str:
     return "\n".join(lines) + "\n"
 
 
-def show_document(dataset: IndexedDataset, document: int, decode: Decode | None) -> str:
-    """One document, sequence by sequence: decoded text, or ids where there is no tokenizer."""
+def check_document(dataset: IndexedDataset, document: int) -> int:
+    """The number of a document, counted from 0; an error where there is none, or so few from the end."""
     documents = len(dataset.document_indices) - 1
     if not -documents <= document < documents:
         found, expected = str(document), f"0 to {documents - 1}" if documents else "no document: the dataset is empty"
         raise IndexedDatasetError(
             dataset.prefix, "document", found, expected, "maskgen inspect PREFIX shows the counts"
         )
-    document %= documents
+    return document % documents
+
+
+def show_document(dataset: IndexedDataset, document: int, decode: Decode | None) -> str:
+    """One document, sequence by sequence: decoded text, or ids where there is no tokenizer."""
+    document = check_document(dataset, document)
     first, last = (int(each) for each in dataset.document_indices[document : document + 2])
     total = sum(len(sequence) for sequence in dataset[first:last])
     lines = [f"document {document}: {last - first} sequences, {total} tokens"]
@@ -71,16 +76,20 @@ def show_document(dataset: IndexedDataset, document: int, decode: Decode | None)
     return "\n".join(lines) + "\n"
 
 
+def document_starts(dataset: IndexedDataset, first: int, end: int) -> npt.NDArray[np.int64]:
+    """The token at which each of the documents from `first` to `end` starts, and at which the last of them ends."""
+    sequences, pointers = dataset.document_indices[first : end + 1], dataset.sequence_pointers
+    starts = np.full(len(sequences), len(dataset.tokens), np.int64)
+    inside = sequences < len(pointers)
+    starts[inside] = pointers[sequences[inside]] // dataset.dtype.itemsize
+    return starts
+
+
 def document_lengths(dataset: IndexedDataset) -> Iterator[npt.NDArray[np.int64]]:
     """Tokens in each document, chunk by chunk."""
-    boundaries, pointers = dataset.document_indices, dataset.sequence_pointers
-    end = os.path.getsize(f"{dataset.prefix}.bin")
-    for first in range(0, len(boundaries) - 1, CHUNK):
-        sequences = boundaries[first : first + CHUNK + 1]
-        starts = np.full(len(sequences), end, np.int64)
-        inside = sequences < len(pointers)
-        starts[inside] = pointers[sequences[inside]]
-        yield np.diff(starts) // dataset.dtype.itemsize
+    documents = len(dataset.document_indices) - 1
+    for first in range(0, documents, CHUNK):
+        yield np.diff(document_starts(dataset, first, min(first + CHUNK, documents)))
 
 
 def percentiles(chunks: Iterator[npt.NDArray[Any]]) -> list[int]:

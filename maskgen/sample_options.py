@@ -25,6 +25,11 @@ def add_choice_arguments(parser: argparse.ArgumentParser, *, required: bool) -> 
         "--max-seq-length", type=int, required=required, metavar="N", help="length of a sample, special tokens included"
     )
     group.add_argument("--seed", type=int, required=required, metavar="S", help="of the mapping and of the samples")
+    add_choices(group)
+
+
+def add_choices(group: "argparse._ArgumentGroup") -> None:
+    """Declare those flags that have defaults."""
     group.add_argument("--scheme", default="bert", metavar="NAME", help=f"kind of samples: {SCHEMES} (%(default)s)")
     group.add_argument("--masked-lm-prob", type=float, metavar="P", help="share of tokens to mask (the scheme's own)")
     group.add_argument("--max-ngrams", type=int, metavar="N", help="most words masked together (3; 10 for t5)")

@@ -61,9 +61,9 @@ def toy_samples(prefix, kind="bert", **options):
     return BertSamples(dataset, sample_map, TOY, **{"max_seq_length": 29, **options})
 
 
-def toy_tokenizer(path):
-    """The toy vocabulary as a tokenizer file."""
-    tokenizer = Tokenizer(models.WordPiece({piece: id_ for id_, piece in enumerate(TOY_PIECES)}, unk_token="[UNK]"))
+def toy_tokenizer(path, pieces=TOY_PIECES):
+    """The toy vocabulary, or one of the same pieces, as a tokenizer file."""
+    tokenizer = Tokenizer(models.WordPiece({piece: id_ for id_, piece in enumerate(pieces)}, unk_token="[UNK]"))
     tokenizer.add_special_tokens([AddedToken(piece, special=True) for piece in TOY_PIECES[:20]])
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     tokenizer.save(str(path))

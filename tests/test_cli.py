@@ -15,6 +15,18 @@ from maskgen import cli
 from preprocess import load_tokenizer
 from preprocess.tokenization.training import TrainingSettings, save_tokenizer, train_tokenizer
 
+HELP = """
+import sys
+from maskgen.cli import main
+try:
+    code = main({arguments})
+except SystemExit as end:
+    code = end.code
+assert code == 0
+heavy = {{"numpy", "torch", "tokenizers", "tqdm", "transformers", "preprocess._native"}} & set(sys.modules)
+sys.exit(f"help loads {{heavy}}" if heavy else 0)
+"""
+
 
 def maskgen(*arguments, **options):
     return subprocess.run(
@@ -38,16 +50,32 @@ def test_top_level_help(capsys):
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_has_help_with_an_example_and_loads_nothing_for_it(name):
-    code = (
-        f"import sys; from maskgen.cli import main\n"
-        f"try: main([{name!r}, '--help'])\n"
-        f"except SystemExit as end: assert end.code == 0\n"
-        f"heavy = {{'numpy', 'torch', 'tokenizers', 'tqdm'}} & set(sys.modules)\n"
-        f"sys.exit(f'help loads {{heavy}}' if heavy else 0)"
+    code = HELP.format(arguments=[name, "--help"])
+    environment = {**os.environ, "COLUMNS": "80"}
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environment
     )
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert finished.returncode == 0, finished.stderr
     assert f"examples:\n  maskgen {name}" in finished.stdout
+    assert max(map(len, finished.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_the_list_of_commands_loads_nothing_either(arguments):
+    code = HELP.format(arguments=arguments)
+    environment = {**os.environ, "COLUMNS": "80"}
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert max(map(len, finished.stdout.splitlines())) <= 80
+
+
+def test_help_fits_into_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    fitting = cli._fitting("short\nlines stay\n\n" + "long lines are filled " * 9)
+    assert fitting.startswith("short\nlines stay\n\nlong lines")
+    assert max(map(len, fitting.splitlines())) <= 58
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["verify"], ["merge", "a"], ["inspect", "a", "x"]])

@@ -119,6 +119,27 @@ def test_python_commands_and_examples_in_schemes_run(tmp_path, monkeypatch, caps
     assert all(f"### {name}\n" in text for name in names["SCHEMES"])
 
 
+@pytest.mark.parametrize("page", ["reproducing.md", "tokenizing-a-corpus.md"])
+def test_commands_and_their_outputs_are_those_of_the_page(page, tmp_path, monkeypatch, capsys):
+    """But for the versions of libraries."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo"]) == 0
+    text = (ROOT / "docs" / page).read_text()
+    tried = 0
+    for kind, block in re.findall(r"```(bash|console)\n(.*?)```", text, re.DOTALL):
+        block = block.replace("\\\n", " ").strip()
+        calls = block.splitlines() if kind == "bash" else [block.partition("\n")[0].removeprefix("$ ")]
+        capsys.readouterr()
+        for call in calls:
+            assert cli.main(shlex.split(call)[1:]) == 0, call
+            tried += 1
+        if kind == "console":
+            shown, expected = capsys.readouterr().out, block.partition("\n")[2]
+            one, other = ([line for line in each.splitlines() if line[:8] != "versions"] for each in (shown, expected))
+            assert "\n".join(one).split() == "\n".join(other).split(), block
+    assert tried > 3
+
+
 def test_python_in_objectives_runs_and_its_tests_exist(tmp_path, monkeypatch):
     """Each defect of the sources is named beside the test that would fail with it."""
     monkeypatch.chdir(tmp_path)
@@ -190,6 +211,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/models.md",
         "docs/objectives.md",
         "docs/predicting.md",
+        "docs/reproducing.md",
         "docs/samples.md",
         "docs/rows.md",
         "docs/schemes.md",

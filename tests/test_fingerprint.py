@@ -1,5 +1,6 @@
 """Fingerprints: the same whatever cannot change a result, another one for whatever can, and what a check says."""
 
+import itertools
 import json
 import os
 import shutil
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_files import TOY, toy_dataset, toy_tokenizer
+from helpers import write_dataset
+from sample_files import TOY, TOY_PIECES, toy_dataset, toy_tokenizer
 
 from maskgen import cli
 from maskgen.batches import BatchSource
@@ -22,7 +24,7 @@ from maskgen.samples import BertSamples, SampleError, T5Samples
 from maskgen.samples.opening import SampleChoice, scheme_options
 from maskgen.schemes import SCHEMES
 from maskgen.schemes.ngrams import NGrams
-from preprocess import IndexedDataset, IndexedDatasetError
+from preprocess import IndexedDataset, IndexedDatasetError, merge_datasets
 
 KINDS = ("bert", "t5")
 SMALL = Request(num=25, steps=())
@@ -237,7 +239,7 @@ def test_one_token(sidecar, where, toy, prefix):
 def test_one_token_that_the_sidecar_hides(monkeypatch, toy, prefix):
     """In a large dataset a changed token may be nowhere that is looked at: reading all finds it, and so do samples."""
     monkeypatch.setattr(tokens_module, "PROBES", 1)
-    monkeypatch.setattr("maskgen.probing.PROBE_BYTES", 2)
+    monkeypatch.setattr("preprocess.probing.PROBE_BYTES", 2)
     samples = toy()
     known, full = fingerprint(samples, SMALL), fingerprint(samples, SMALL, Manner(full=True))
     assert known == full
@@ -460,6 +462,42 @@ def test_command(tmp_path, command):
     assert code == 0
     assert f"numpy {np.__version__} (then 0.1)" in out
     assert "other none (then 7)" in out
+
+
+def moved_shards(tmp_path):
+    """The same shards in another order, under the same name."""
+    dataset = IndexedDataset(tmp_path / "toy")
+    bounds = dataset.document_indices.tolist()
+    documents = [[each.tolist() for each in dataset[begin:end]] for begin, end in itertools.pairwise(bounds)]
+    parts = [write_dataset(tmp_path / "b", documents[15:]), write_dataset(tmp_path / "a", documents[:15])]
+    merge_datasets(parts, tmp_path / "moved")
+    for kind in ("bin", "idx", "json"):
+        shutil.copy(tmp_path / f"moved.{kind}", tmp_path / f"toy.{kind}")
+
+
+@pytest.mark.parametrize(
+    ("change", "stage", "what"),
+    [
+        (lambda path: flip(path / "toy", 77), "tokens", "tokens were changed after they were written"),
+        (moved_shards, "tokens", "other tokens, or the same documents in another order"),
+        (
+            lambda path: toy_tokenizer(path / "tokenizer.json", TOY_PIECES[::-1]),
+            "vocabulary",
+            "another tokenizer, or other --role",
+        ),
+        (8, "settings", "seed: 7 and 8"),
+    ],
+    ids=["token", "shard", "tokenizer", "seed"],
+)
+def test_a_check_names_what_was_changed(tmp_path, command, change, stage, what):
+    file = tmp_path / "f.json"
+    assert command("--num", 12, "--steps", "none", "--output", file)[0] == 0
+    if callable(change):
+        change(tmp_path)
+    code, out, _ = command("--check", file, seed=7 if callable(change) else change)
+    assert code == 1
+    assert out.splitlines()[-1].startswith(f"different from {file}, first in {stage}: ")
+    assert what in out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

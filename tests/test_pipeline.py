@@ -223,6 +223,7 @@ def test_keep_shards_makes_datasets_that_merge_to_the_whole(tmp_path, corpus):
     assert parts[0].endswith(f"part_text_document-00000-of-{len(parts):05d}")
     merge_datasets(parts, tmp_path / "merged")
     assert contents(tmp_path / "merged") == contents(tmp_path / "whole_text_document")
+    assert read_sidecar(tmp_path / "merged").settings == read_sidecar(parts[0]).settings
     assert run(corpus, tmp_path / "part", Options(shard_bytes=3000), keep_shards=True).already_complete
 
 

@@ -9,11 +9,13 @@ nothing is to be predicted); for t5 input_ids, attention_mask, decoder_input_ids
 import argparse
 
 EXAMPLES = """\
-  maskgen export corpus_text_sentence --tokenizer vocab.txt --max-seq-length 128 --seed 1234 --output masked
-  maskgen export corpus_text_sentence --tokenizer vocab.txt --max-seq-length 128 --seed 1234 --output masked10 \\
-      --duplicates 10
-  maskgen export corpus_text_sentence --tokenizer vocab.txt --max-seq-length 128 --seed 1234 --output masked-valid \\
-      --split 98,2 --part valid --padding fixed"""
+  maskgen export corpus_text_sentence --tokenizer vocab.txt \\
+      --max-seq-length 128 --seed 1234 --output masked
+  maskgen export corpus_text_sentence --tokenizer vocab.txt \\
+      --max-seq-length 128 --seed 1234 --output masked10 --duplicates 10
+  maskgen export corpus_text_sentence --tokenizer vocab.txt \\
+      --max-seq-length 128 --seed 1234 --output masked-valid --split 98,2 \\
+      --part valid --padding fixed"""
 
 SPLIT_NAMES = {None: "train", "train": "train", "valid": "validation", "test": "test"}
 

@@ -10,10 +10,13 @@ import argparse
 import sys
 
 EXAMPLES = """\
-  maskgen fingerprint corpus_text_sentence --tokenizer vocab.txt --max-seq-length 128 --seed 1234 --output run.json
-  maskgen fingerprint corpus_text_sentence --tokenizer vocab.txt --max-seq-length 128 --seed 1234 --check run.json
-  maskgen fingerprint corpus_text_sentence --tokenizer vocab.txt --max-seq-length 128 --seed 1234 --full \\
-      --num 100000 --steps 0,1,1000 --batch-size 512"""
+  maskgen fingerprint corpus_text_sentence --tokenizer vocab.txt \\
+      --max-seq-length 128 --seed 1234 --output run.json
+  maskgen fingerprint corpus_text_sentence --tokenizer vocab.txt \\
+      --max-seq-length 128 --seed 1234 --check run.json
+  maskgen fingerprint corpus_text_sentence --tokenizer vocab.txt \\
+      --max-seq-length 128 --seed 1234 --full --num 100000 --steps 0,1,1000 \\
+      --batch-size 512"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

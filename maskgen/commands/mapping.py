@@ -10,8 +10,10 @@ import json
 
 EXAMPLES = """\
   maskgen mapping corpus_text_sentence --max-seq-length 509 --seed 1234
-  maskgen mapping corpus_text_sentence --max-seq-length 509 --seed 1234 --split 969,30,1 --part valid --show 3
-  maskgen mapping corpus_text_sentence --max-seq-length 128 --seed 1 --max-num-samples 1000000 --json"""
+  maskgen mapping corpus_text_sentence --max-seq-length 509 --seed 1234 \\
+      --split 969,30,1 --part valid --show 3
+  maskgen mapping corpus_text_sentence --max-seq-length 128 --seed 1 \\
+      --max-num-samples 1000000 --json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

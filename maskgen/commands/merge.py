@@ -3,7 +3,8 @@
 import argparse
 
 EXAMPLES = """\
-  maskgen merge part-0_text_document part-1_text_document --output-prefix corpus_text_document
+  maskgen merge part-0_text_document part-1_text_document \\
+      --output-prefix corpus_text_document
   maskgen merge --from-file prefixes.txt --output-prefix corpus_text_document
   maskgen merge old_uint16 new_int32 --widen --output-prefix both"""
 

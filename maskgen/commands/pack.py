@@ -9,8 +9,10 @@ import json
 
 EXAMPLES = """\
   maskgen pack corpus_text_document --seq-length 512
-  maskgen pack corpus_text_document --seq-length 512 --strategy best-fit --add-special 101 102
-  maskgen pack corpus_text_document --seq-length 2048 --split 969,30,1 --part valid --json"""
+  maskgen pack corpus_text_document --seq-length 512 --strategy best-fit \\
+      --add-special 101 102
+  maskgen pack corpus_text_document --seq-length 2048 --split 969,30,1 \\
+      --part valid --json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

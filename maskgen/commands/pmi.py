@@ -8,8 +8,10 @@ import argparse
 import json
 
 EXAMPLES = """\
-  maskgen pmi corpus_text_document --tokenizer bert-base-uncased --output ngrams.json
-  maskgen pmi corpus_text_sentence --tokenizer vocab.txt --size 20000 --min-count 20 --output ngrams.json --show 10"""
+  maskgen pmi corpus_text_document --tokenizer bert-base-uncased \\
+      --output ngrams.json
+  maskgen pmi corpus_text_sentence --tokenizer vocab.txt --size 20000 \\
+      --min-count 20 --output ngrams.json --show 10"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

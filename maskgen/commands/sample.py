@@ -11,10 +11,14 @@ import os
 import sys
 
 EXAMPLES = """\
-  maskgen sample corpus_text_sentence --tokenizer bert-base-uncased --max-seq-length 128 --seed 1234
-  maskgen sample corpus_text_sentence --tokenizer vocab.txt --max-seq-length 128 --seed 1234 --index 0 7 --json
-  maskgen sample corpus_text_sentence --tokenizer t5 --scheme t5 --role bos="<pad>" --max-seq-length 512 --seed 1234
-  maskgen sample corpus_text_document --tokenizer roberta-base --scheme roberta --max-seq-length 512 --seed 1234 \\
+  maskgen sample corpus_text_sentence --tokenizer bert-base-uncased \\
+      --max-seq-length 128 --seed 1234
+  maskgen sample corpus_text_sentence --tokenizer vocab.txt \\
+      --max-seq-length 128 --seed 1234 --index 0 7 --json
+  maskgen sample corpus_text_sentence --tokenizer t5 --scheme t5 \\
+      --role bos="<pad>" --max-seq-length 512 --seed 1234
+  maskgen sample corpus_text_document --tokenizer roberta-base \\
+      --scheme roberta --max-seq-length 512 --seed 1234 \\
       --option whole_words=true"""
 
 

@@ -8,13 +8,18 @@ import argparse
 import os
 
 EXAMPLES = """\
-  maskgen tokenize corpus.jsonl --tokenizer bert-base-uncased/ --output-prefix corpus
-  maskgen tokenize 'crawl/*.jsonl.zst' --tokenizer vocab.txt --output-prefix crawl --workers 16 --on-error skip
-  maskgen tokenize books/ --text-documents file --tokenizer tok/ --output-prefix books --split-sentences --append-eod
-  maskgen tokenize corpus.jsonl --json-keys title body --tokenizer tok/ --output-prefix corpus --shuffle --seed 1
+  maskgen tokenize corpus.jsonl --tokenizer bert-base-uncased/ \\
+      --output-prefix corpus
+  maskgen tokenize 'crawl/*.jsonl.zst' --tokenizer vocab.txt \\
+      --output-prefix crawl --workers 16 --on-error skip
+  maskgen tokenize books/ --text-documents file --tokenizer tok/ \\
+      --output-prefix books --split-sentences --append-eod
+  maskgen tokenize corpus.jsonl --json-keys title body --tokenizer tok/ \\
+      --output-prefix corpus --shuffle --seed 1
   maskgen tokenize corpus/ --tokenizer tok/ --output-prefix corpus --dry-run
 on a cluster, as a job array and one job after it:
-  maskgen tokenize corpus/ --tokenizer tok/ --output-prefix corpus --executor slurm
+  maskgen tokenize corpus/ --tokenizer tok/ --output-prefix corpus \\
+      --executor slurm
   maskgen tokenize corpus/ --tokenizer tok/ --output-prefix corpus --finish"""
 
 

@@ -4,8 +4,10 @@ import argparse
 
 EXAMPLES = """\
   maskgen train-tokenizer corpus.jsonl --vocab-size 30000 --output my-tokenizer
-  maskgen train-tokenizer part-*.txt --model bpe --vocab-size 50000 --output my-tokenizer
-  maskgen train-tokenizer corpus.jsonl.gz --json-key body --cased --limit-alphabet 6000 --output my-tokenizer"""
+  maskgen train-tokenizer part-*.txt --model bpe --vocab-size 50000 \\
+      --output my-tokenizer
+  maskgen train-tokenizer corpus.jsonl.gz --json-key body --cased \\
+      --limit-alphabet 6000 --output my-tokenizer"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from maskgen.fingerprint.request import Request
@@ -117,13 +116,7 @@ def _is_well_formed(facts: dict[str, Any]) -> bool:
 
 def versions() -> dict[str, str]:
     """The versions of all that could have a part in a result."""
-    found = library_versions()
-    for name in ("tokenizers",):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found
+    return library_versions("tokenizers")
 
 
 def _explained(name: str, known: Stage, found: Stage) -> str | None:
@@ -137,6 +130,12 @@ def _explained(name: str, known: Stage, found: Stage) -> str | None:
         differing = [int(mark) for mark in found["first"] if int(mark) not in same]
         agreed = f"the first {max(same):,} agree, " if same else ""
         return f"{agreed}the first {min(differing, default=0):,} do not; fields that differ: {', '.join(fields)}"
+    if name == "tokens" and what.startswith("look: "):
+        return f"{what}: tokens were changed after they were written; maskgen verify --full says where"
+    if name == "tokens" and what.startswith("digest: "):
+        return f"{what}: other tokens, or the same documents in another order; maskgen reproduce says where"
+    if name == "vocabulary":
+        return f"{what}: another tokenizer, or other --role or --sentinels"
     if name == "rows" and what.startswith("mapping: "):
         return f"{what}: other --num-epochs, --max-num-samples, --short-seq-prob, --split or --part"
     if name == "batches":

@@ -10,12 +10,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from maskgen.probing import look_at
 from preprocess import IndexedDataset, IndexedDatasetError
 from preprocess.indexed.format import bin_path, sidecar_path
 from preprocess.indexed.index_file import load_index, open_index
 from preprocess.indexed.parts import read_parts
 from preprocess.indexed.sidecar import Part, describe_files, read_sidecar
+from preprocess.probing import look_at
 
 PROBES = 1024
 

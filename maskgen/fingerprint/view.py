@@ -10,13 +10,14 @@ def comparison_lines(result: Comparison, path: str, then: Mapping[str, str]) -> 
     lines = [f"{name:<11} same" for name in result.same]
     if result.stage is not None:
         lines.append(f"{result.stage:<11} DIFFERENT")
-    lines.append(f"versions    {_versions(then, versions())}")
+    lines.append(f"versions    {version_words(then, versions())}")
     if result.stage is None:
         return [*lines, f"ok: as in {path}"]
     return [*lines, f"different from {path}, first in {result.stage}: {result.what}"]
 
 
-def _versions(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+def version_words(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """The versions of now, with those of then where they were others."""
     names = [*now, *(name for name in then if name not in now)]
     words = []
     for name in names:

@@ -27,11 +27,11 @@ from maskgen.mapping.build import build_mapping, mapping_dtype
 from maskgen.mapping.cache_folder import cache_folder, lock_folder, write_array
 from maskgen.mapping.npy_file import map_rows
 from maskgen.mapping.splits import part_documents
-from maskgen.probing import look_at
 from preprocess import IndexedDataset
 from preprocess.errors import os_failure
 from preprocess.indexed.format import bin_path, idx_path
 from preprocess.indexed.sidecar import read_sidecar
+from preprocess.probing import look_at
 
 VERSION = 1  # of the rows: whenever the same arguments give other rows, this changes
 PROBES = 1024

@@ -20,6 +20,7 @@ from maskgen.vocab import Ids, Vocab
 from preprocess import IndexedDataset, IndexedDatasetError, lost_page_count
 
 PIVOT, RANDOM, DOCUMENT, SENTENCE, TRUNCATED = range(64, 69)  # streams, apart from those of schemes
+DRAWN = (PIVOT, RANDOM, DOCUMENT, SENTENCE)  # one word of each a row
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class PairRows:
         shapes: tuple[Any, ...] = (count, (count, width), count, count)
         zeros = [np.zeros(shape, np.int64) for shape in shapes]
         batch = PairBatch(np.full((count, width), self.pad_id), *zeros)
-        luck = {stream: draws.words(stream, 1)[:, 0] for stream in (PIVOT, RANDOM, DOCUMENT, SENTENCE)}
+        luck = {stream: draws.words(stream, 1)[:, 0] for stream in DRAWN}
         for row, index in enumerate(indices.tolist()):
             a, b, is_random = self._parts(index, {stream: words[row : row + 1] for stream, words in luck.items()})
             surplus = len(a) + len(b) - self.room
@@ -101,23 +102,34 @@ class PairRows:
             )  # fmt: skip
         return batch
 
+    def spans_of(self, index: int, seed: int, epoch: int = 0) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The sentences that A and B of a row are made of, in an epoch: first, and one past the last, of each."""
+        draws = Draws(seed, epoch, np.array([index], np.int64))
+        a, b, _ = self._spans(index, {stream: draws.words(stream, 1)[:, 0] for stream in DRAWN})
+        return a, b
+
     def _parts(self, index: int, luck: dict[int, Words]) -> tuple[Ids, Ids, bool]:
+        a, b, is_random = self._spans(index, luck)
+        return self._text(*a), self._text(*b), is_random
+
+    def _spans(self, index: int, luck: dict[int, Words]) -> tuple[tuple[int, int], tuple[int, int], bool]:
         first, last, target = self.sample_map[index].tolist()
         self.limits.check_row(index, first, last, target)
         sentences = last - first
         pivot = 1 + int(below(luck[PIVOT], sentences - 1)[0]) if sentences > 1 else 1
-        a = self._text(first, first + pivot)
+        a = first, first + pivot
         is_random = self.random_share > 0 and (sentences == 1 or float(uniforms(luck[RANDOM])[0]) < self.random_share)
         if not is_random:
-            return a, self._text(first + pivot, last), False
+            return a, (first + pivot, last), False
         own = int(np.searchsorted(self.starts, first, side="right")) - 1
         other = int(below(luck[DOCUMENT], len(self.starts) - 1)[0])
         other += other >= own
         begin, end = int(self.starts[other]), int(self.ends[other])
         start = begin + int(below(luck[SENTENCE], end - begin)[0])
         sums = np.cumsum(self.dataset.sequence_lengths[start:end], dtype=np.int64)
-        taken = int(np.searchsorted(sums, max(target - len(a), 1))) + 1
-        return a, self._text(start, min(start + taken, end)), True
+        used = int(self.dataset.sequence_lengths[first : first + pivot].sum(dtype=np.int64))
+        taken = int(np.searchsorted(sums, max(target - used, 1))) + 1
+        return a, (start, min(start + taken, end)), True
 
     def _text(self, first: int, last: int) -> Ids:
         if first == last:

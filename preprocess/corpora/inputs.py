@@ -8,19 +8,22 @@ cannot be read is an error.
 """
 
 import glob
+import hashlib
 import io
 import os
 import stat
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import BinaryIO
 
 from preprocess.corpora.compression import EXTENSIONS, HEAD_BYTES, compression_of, open_stream, zstandard_context
 from preprocess.corpora.corpus_file import UTF8_MARK, CorpusFile, has_foreign_mark
 from preprocess.corpora.errors import CorpusError
 from preprocess.corpora.saved_datasets import hub_dataset, is_saved_dataset, saved_dataset
-from preprocess.errors import os_failure
+from preprocess.errors import MaskgenError, os_failure
+from preprocess.probing import look_at
 
 FORMATS = ("auto", "jsonl", "text", "parquet", "datasets")
 
@@ -33,6 +36,7 @@ _FORMAT_OF = {
     ".parquet": "parquet",
 }
 _ARCHIVES = {b"PK\x03\x04": "a ZIP archive", b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"\x04\x22\x4d\x18": "LZ4"}
+LOOKS = 16  # places: 64 KiB of a file at most, so small ones are read whole
 _SNIFFED = 1 << 16  # bytes in which the first that is not white space must be
 _KINDS = {
     stat.S_ISFIFO: "a FIFO",
@@ -62,6 +66,34 @@ def find_inputs(arguments: Sequence[str], *, format: str = "auto", split: str | 
     if split is not None and not any(file.format == "datasets" for file in found.files):
         raise CorpusError("--split", "", repr(split), "a Hugging Face dataset among the inputs", "leave --split out")
     return found
+
+
+def find_again(name: str, path: str, *, format: str = "auto", split: str | None = None) -> CorpusFile:  # noqa: A002
+    """Find the input that an earlier run has found under `name`, and that lies at `path` now."""
+    if format == "datasets" and not os.path.lexists(path):
+        return hub_dataset(name, split)
+    if format in ("auto", "datasets") and is_saved_dataset(path):
+        return replace(saved_dataset(path, split), name=name)
+    its_format = format if format != "auto" else _format_by_name(name) or _format_by_content(path)
+    if its_format is None:
+        raise _no_corpus(path, format)
+    return replace(_corpus_file(path, its_format), name=name)
+
+
+@lru_cache(4096)  # of an input that is in many datasets
+def input_look(file: CorpusFile) -> str | None:
+    """A digest of a few places of an input, to know it again; None where there is no such file any more."""
+    if file.format == "datasets":
+        return None
+    digest = hashlib.sha256()
+    try:
+        state = os.stat(file.path)
+        if (state.st_size, state.st_mtime_ns) != (file.bytes, file.modified_ns):
+            return None
+        look_at(file.path, file.bytes, LOOKS, digest)
+    except (OSError, MaskgenError):  # it was there while it was needed
+        return None
+    return digest.hexdigest()[:32]
 
 
 def spool_stdin(stream: BinaryIO, folder: str) -> str:

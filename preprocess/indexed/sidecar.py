@@ -2,7 +2,8 @@
 
 Readers never need it. ``verify`` compares the files with it; a merge copies its digests instead of reading the tokens
 again. The digest of ``.bin`` is a list of parts in order (one for a dataset written in one go), so that the merge of
-ten thousand datasets is described without hashing them again. Strings in a sidecar are never used as paths.
+ten thousand datasets is described without hashing them again. Strings in a sidecar are never used as paths, but by
+``reproduce`` and ``inspect`` where somebody asks them for the inputs.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ VERSION = 1
 LARGEST = 256 << 20  # bytes: two million parts; anything larger is not one of ours
 LARGEST_COUNT = (1 << 63) - 1
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+LOOK = re.compile(r"[0-9a-f]{32}\Z")
 REMEDY = "move it away if another program has rewritten the dataset, or make the dataset again"
 
 
@@ -46,10 +49,13 @@ class InputFile:
     sha256: str | None = None
     modified_ns: int | None = None
     lines: int | None = None  # or rows; the lines of all inputs, in order, are what provenance counts in
+    look: str | None = None  # a digest of a few places, which costs nothing: to know the file again
 
     def __post_init__(self) -> None:
         if self.sha256 is not None:
             _must_be_digest(self.name, self.sha256)
+        if self.look is not None and not LOOK.match(self.look):
+            raise IndexedDatasetError(self.name, "look", f"{self.look!r:.80}", "32 hexadecimal digits", REMEDY)
 
 
 @dataclass(frozen=True)
@@ -123,15 +129,21 @@ def describe_files(index: IndexFile, raw: RawBytes) -> Sidecar:
     )
 
 
-def library_versions() -> dict[str, str]:
-    """What made a dataset, for the sidecar."""
+def library_versions(*more: str) -> dict[str, str]:
+    """What made a dataset, for the sidecar; `more` names other packages that had a part in it."""
+    own = _installed("maskgen") or "unknown"  # used from a source tree that was never installed
+    found = {"maskgen": own, "numpy": np.__version__, "python": platform.python_version()}
+    return found | {package: _installed(package) or "none" for package in more}
+
+
+@cache  # it takes milliseconds, and a run can end with thousands of datasets
+def _installed(package: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, version  # not at the top: every worker would wait for it
 
     try:
-        own = version("maskgen")
-    except PackageNotFoundError:  # used from a source tree that was never installed
-        own = "unknown"
-    return {"maskgen": own, "numpy": np.__version__, "python": platform.python_version()}
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def is_sidecar(path: str) -> bool:
@@ -201,7 +213,9 @@ def _input(entry: "_Entry") -> InputFile:
         entry.text("name"),
         entry.count("bytes"),
         entry.digest("sha256") if entry.has("sha256") else None,
-        *(entry.count(key) if entry.has(key) else None for key in ("modified_ns", "lines")),
+        modified_ns=entry.count("modified_ns") if entry.has("modified_ns") else None,
+        lines=entry.count("lines") if entry.has("lines") else None,
+        look=entry.text("look") if entry.has("look") else None,
     )
 
 

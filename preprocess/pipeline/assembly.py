@@ -78,7 +78,7 @@ class Assembly:
             tokenizer=tokenizer,
             settings=settings,
             inputs=list(inputs),
-            versions=library_versions(),
+            versions=library_versions("tokenizers"),
             statistics=statistics,
         )
         self._partial.create("json").append(sidecar.to_json())

@@ -148,6 +148,8 @@ class Finish:
         info = TokenizerInfo(
             self._plan.tokenizer_facts["name"], self._tokenizer.digest, self._tokenizer.vocabulary_size
         )
+        inputs = sidecar_inputs(self._plan, totals)
+        command = run_command(self._plan, self._split)
         for assembly in assemblies:
             if self._plan.options.provenance:
                 self._write_lines(assembly.prefix, receipts, totals)
@@ -156,11 +158,24 @@ class Finish:
                     os.unlink(lines_path(assembly.prefix))  # of an older dataset
             statistics = sidecar_statistics(self._plan, totals, assembly.key)
             settings = run_settings(self._plan, self._plan.options.json_keys[assembly.key])
-            assembly.commit(info, settings, sidecar_inputs(self._plan, totals), statistics)
+            assembly.commit(info, {**settings, "command": command}, inputs, statistics)
 
     def _write_lines(self, prefix: str, receipts: Sequence[Receipt], totals: Totals) -> None:
         documents = sum(receipt.documents for receipt in receipts)
         write_lines(prefix, corpus_lines(self._work, receipts), documents, totals.lines)
+
+
+def run_command(plan: Plan, split: bool) -> dict[str, Any]:
+    """What of the command is in no digest, but needed to do the same again; flags only where they were given."""
+    said: dict[str, Any] = {
+        "inputs": len(plan.files),  # the sidecar lists those of them that its documents are from
+        "shard_bytes": plan.options.shard_bytes,
+        "lowercase": plan.tokenizer.lowercase,
+        "strip_accents": plan.tokenizer.strip_accents,
+        "roles": dict(plan.tokenizer.roles) or None,
+        "keep_shards": split or None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def run_settings(plan: Plan, key: str) -> dict[str, Any]:

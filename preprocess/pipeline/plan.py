@@ -85,13 +85,12 @@ class Plan:
     @property
     def identity_digest(self) -> str:
         """One name for the identity."""
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+        return identity_digest(self.identity)
 
     @cached_property
     def digest(self) -> str:
         """One name for the plan."""
-        facts = [VERSION, self.identity, [[[p.file, p.begin, p.end] for p in shard] for shard in self.shards]]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return plan_digest(self.identity, self.shards)
 
     def to_json(self) -> bytes:
         """The content of the plan's file."""
@@ -123,6 +122,17 @@ class Plan:
             unreadable=[Unreadable(**file) for file in facts["unreadable"]],
             content=facts["content"],
         )
+
+
+def identity_digest(identity: Mapping[str, Any]) -> str:
+    """One name for an identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def plan_digest(identity: Mapping[str, Any], shards: Sequence[Sequence[Piece]]) -> str:
+    """One name for an identity and where its shards begin."""
+    facts = [VERSION, identity, [[[p.file, p.begin, p.end] for p in shard] for shard in shards]]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def tokenizer_facts(tokenizer: Tokenizer) -> dict[str, Any]:

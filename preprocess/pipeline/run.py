@@ -7,10 +7,11 @@ inputs, options, tokenizer --> plan --> work folder (what an earlier run has fin
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from preprocess.corpora.corpus_file import CorpusFile
 from preprocess.corpora.inputs import find_inputs, spool_stdin
 from preprocess.errors import MaskgenError
 from preprocess.indexed.object_store import is_url
@@ -48,23 +49,31 @@ class Manner:
 
 
 def tokenize(
-    inputs: Sequence[str],
+    inputs: Sequence[str | CorpusFile],
     choice: TokenizerChoice,
     output_prefix: str,
     options: Options | None = None,
     manner: Manner | None = None,
+    content: Mapping[str, str] | None = None,
 ) -> Summary:
     """Make the datasets ``OUTPUT_PREFIX_{key}_{document|sentence}`` from raw text.
 
     Unfinished work of the same command is continued. What decides the bytes stands in `options`, how the work is done
-    in `manner`.
+    in `manner`. Inputs that are files already found are taken as they are; `content` is then the sha256 of those of
+    them that have no lasting name.
     """
-    return _Run(inputs, choice, output_prefix, options or Options(), manner or Manner()).run()
+    return _Run(inputs, choice, output_prefix, options or Options(), manner or Manner(), content or {}).run()
 
 
 class _Run:
     def __init__(
-        self, inputs: Sequence[str], choice: TokenizerChoice, output_prefix: str, options: Options, manner: Manner
+        self,
+        inputs: Sequence[str | CorpusFile],
+        choice: TokenizerChoice,
+        output_prefix: str,
+        options: Options,
+        manner: Manner,
+        content: Mapping[str, str],
     ) -> None:
         options.check()
         if manner.workers < 0:
@@ -74,7 +83,9 @@ class _Run:
         if manner.keep_shards and options.provenance:
             raise MaskgenError("--provenance: found --keep-shards beside it, expected one dataset; leave one out")
         self._started = time.monotonic()
-        self._inputs, self._choice, self._options, self._manner = inputs, choice, options, manner
+        self._inputs = [each for each in inputs if isinstance(each, str)]
+        self._found = [each for each in inputs if isinstance(each, CorpusFile)]
+        self._choice, self._options, self._manner, self._content = choice, options, manner, content
         self._output_prefix = os.fspath(output_prefix)
         self._limit = ErrorLimit.parse(manner.max_errors)
         self._work = WorkFolder.of(self._output_prefix, manner.work_dir)
@@ -102,6 +113,8 @@ class _Run:
             self._work.remove_if_empty()
 
     def _plan(self, tokenizer: Tokenizer) -> Plan:
+        if self._found:
+            return make_plan(self._options, self._choice, tokenizer, self._found, self._content)
         names = list(self._inputs)
         content, spooled = {}, ""
         if "-" in names:

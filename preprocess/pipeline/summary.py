@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from preprocess.corpora.inputs import input_look
 from preprocess.errors import MaskgenError
 from preprocess.indexed.sidecar import InputFile
 from preprocess.pipeline.plan import Plan
@@ -118,6 +119,7 @@ def sidecar_inputs(plan: Plan, totals: Totals) -> list[InputFile]:
             sha256=plan.content.get(file.name),
             modified_ns=None if file.name in plan.content else file.modified_ns,
             lines=lines,
+            look=None if file.name in plan.content else input_look(file),
         )
         for number, (file, lines) in enumerate(zip(plan.files, totals.lines_of_files, strict=True))
         if number in totals.files
