@@ -197,6 +197,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/sentence-splitting.md",
         "docs/training.md",
         "docs/tokenizers.md",
+        "docs/tutorial.md",
     ],
 )
 def test_commands_and_files_that_are_named_exist(path):
