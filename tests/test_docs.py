@@ -181,6 +181,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "CONTRIBUTING.md",
         "docs/batches.md",
         "docs/commands.md",
+        "docs/determinism.md",
         "docs/encoder-decoders.md",
         "docs/indexed-dataset.md",
         "docs/mappings.md",
