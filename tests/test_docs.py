@@ -190,6 +190,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/masking.md",
         "docs/report.md",
         "docs/models.md",
+        "docs/moving.md",
         "docs/objectives.md",
         "docs/predicting.md",
         "docs/samples.md",
