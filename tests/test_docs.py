@@ -200,7 +200,10 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
     [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/README.md",
         "docs/batches.md",
+        "docs/commands.md",
+        "docs/determinism.md",
         "docs/encoder-decoders.md",
         "docs/indexed-dataset.md",
         "docs/mappings.md",
@@ -209,6 +212,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/masking.md",
         "docs/report.md",
         "docs/models.md",
+        "docs/moving.md",
         "docs/objectives.md",
         "docs/predicting.md",
         "docs/reproducing.md",
@@ -218,6 +222,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/sentence-splitting.md",
         "docs/training.md",
         "docs/tokenizers.md",
+        "docs/tutorial.md",
     ],
 )
 def test_commands_and_files_that_are_named_exist(path):
@@ -226,6 +231,35 @@ def test_commands_and_files_that_are_named_exist(path):
         assert command in cli.COMMANDS, command
     for file in re.findall(r"`((?:docs|tools|preprocess|maskgen|csrc|tests)/[\w./-]*)`", text):
         assert (ROOT / file).exists(), file
+
+
+def test_the_index_has_every_page_and_readme_is_short():
+    index = (ROOT / "docs/README.md").read_text()
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    links = re.findall(r"^\| \[(.*?)\]\((.*?)\) \|", index, re.MULTILINE)
+    assert all(text == target for text, target in links)
+    assert sorted(target for _, target in links) == sorted(pages)
+    assert "(docs/README.md)" in README
+    assert README.count("\n") <= 200
+
+
+def test_the_file_tree_of_readme_is_that_of_the_packages():
+    (tree,) = re.findall(r"```\n(preprocess/.*?)```", README, re.DOTALL)
+    parent, shown = "", set()
+    for line in tree.splitlines():
+        names = re.findall(r"\b(\w+)/(?=[,\s])", line.split("  ")[0] + " ")
+        if line.startswith(("├", "└")):
+            shown |= {f"{parent}/{name}" for name in names}
+        else:
+            (parent,) = names
+            shown.add(parent)
+    packages = {
+        file.parent.relative_to(ROOT).as_posix()
+        for top in ("preprocess", "maskgen")
+        for file in ROOT.glob(f"{top}/**/__init__.py")
+    }
+    assert {name for name in packages if name.count("/") < 2} <= shown
+    assert all((ROOT / name).is_dir() for name in shown)
 
 
 def test_constraints_name_every_requirement():
