@@ -217,8 +217,8 @@ class World:
 def end_process(code: int) -> None:
     """End this process here if it was one of several ranks.
 
-    Python's own end meets threads of gloo that still free tensors, and a thread that wants Python's lock then aborts the
-    process: seen now and then on a busy machine, after everything had been done.
+    Python's own end meets threads of gloo that still free tensors, and a thread that wants Python's lock then aborts
+    the process: seen now and then on a busy machine, after everything had been done.
     """
     if _left_groups:
         sys.stdout.flush()
