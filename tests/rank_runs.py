@@ -109,3 +109,4 @@ def main(folder):
 
 if __name__ == "__main__":
     main(sys.argv[1])
+    os._exit(0)  # see end_process in maskgen/train/distributed.py

@@ -100,3 +100,4 @@ def _run(rank, size, path, function, args):
     with open(f"{path}.pickle", "wb") as file:
         pickle.dump(result, file)
     sys.stdout.flush()
+    os._exit(0)  # see end_process in maskgen/train/distributed.py

@@ -440,6 +440,7 @@ def test_bad_settings_are_refused(tmp_path, settings):
         Checkpoints(tmp_path, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["ddp", "fsdp"])
 @pytest.mark.parametrize(("before", "after"), [(2, 2), (2, 1), (1, 2)])
 def test_a_run_goes_on_with_other_ranks(tmp_path, mode, before, after):
@@ -469,6 +470,7 @@ def test_a_run_goes_on_with_other_ranks(tmp_path, mode, before, after):
     assert len({tuple(draws) for _, _, draws, *_ in (*first, *second)}) == before + after
 
 
+@pytest.mark.slow
 def test_a_save_that_fails_on_the_first_rank_fails_on_all(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     ranks = Started(tmp_path, 2, rank_cases.failing_save, tmp_path / "store", tmp_path / "file" / "x").wait(60)

@@ -24,6 +24,7 @@ def alone(name="adamw"):
     return train(world, module, optimizer, range(2 * STEPS)), model_state(module), optimizer_state(module, optimizer)
 
 
+@pytest.mark.slow
 def test_collectives(tmp_path):
     first, second = run_ranks(tmp_path, 2, rank_cases.collectives, tmp_path / "store")
     assert first["identity"] == (0, 2, 0, "cpu", True)
@@ -67,6 +68,7 @@ def same_history(one, other, **tolerance):
     assert [value for pair in one for value in pair] == pytest.approx([v for pair in other for v in pair], **tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "stable-adamw"])
 @pytest.mark.parametrize("mode", ["ddp", "fsdp"])
 def test_two_ranks_are_one_with_the_whole_batch(tmp_path, mode, optimizer):
@@ -97,6 +99,7 @@ def test_two_ranks_are_one_with_the_whole_batch(tmp_path, mode, optimizer):
     same_history(train(world, module, restored, range(STEPS, 2 * STEPS)), history[STEPS:], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["ddp", "fsdp"])
 def test_one_rank_becomes_two(tmp_path, mode):
     world, module = World(), make_model()
@@ -109,6 +112,7 @@ def test_one_rank_becomes_two(tmp_path, mode):
         same_history(found, expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_fsdp_in_bf16_is_near_and_keeps_fp32_weights(tmp_path):
     first, _ = run_ranks(tmp_path, 2, rank_cases.training, tmp_path / "store", "fsdp", "bf16", "adamw")
     history, _, _ = alone()
@@ -122,6 +126,7 @@ def test_fsdp_in_bf16_is_near_and_keeps_fp32_weights(tmp_path):
     assert moments["exp_avg"].shape == (11, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["ddp", "fsdp"])
 def test_gradients_are_averaged_when_they_are_asked_to(tmp_path, mode):
     both = run_ranks(tmp_path, 2, rank_cases.unsynchronised, tmp_path / "store", mode)
@@ -138,6 +143,7 @@ def test_gradients_are_averaged_when_they_are_asked_to(tmp_path, mode):
         torch.testing.assert_close(after, own[0] + own[1])  # two micro-batches, each averaged over two ranks
 
 
+@pytest.mark.slow
 def test_fsdp_shares_everything_and_whole_layers_by_themselves(tmp_path):
     both = run_ranks(tmp_path, 2, rank_cases.sharing, tmp_path / "store")
     for rank, (tied, groups, shapes) in enumerate(both):
@@ -147,6 +153,7 @@ def test_fsdp_shares_everything_and_whole_layers_by_themselves(tmp_path):
         assert shapes["layers.0.up.weight"] == ((7, 6), (6, 6))[rank]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "said"),
     [
@@ -165,6 +172,7 @@ def test_a_rank_that_fails_ends_the_other_with_its_reason(tmp_path, way, said):
         assert "ENDED WITH TrainError: the data ran out" in second.output
 
 
+@pytest.mark.slow
 def test_the_first_rank_tells_the_others_too(tmp_path):
     first, second = Started(tmp_path, 2, rank_cases.host_fails, tmp_path / "store").wait(60)
     assert (first.code, second.code) == (3, 3)

@@ -24,6 +24,9 @@ CHECKED = {
 BOTH = {"steps": 3, "batch_size": 12, "warmup": 0}
 
 
+pytestmark = pytest.mark.slow  # several processes, each of which imports torch
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return write_corpus(tmp_path_factory.mktemp("corpus"))

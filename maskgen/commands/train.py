@@ -108,7 +108,7 @@ learning rate and batch size:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say where everything is."""
-    from maskgen.train.distributed import World
+    from maskgen.train.distributed import World, end_process
     from maskgen.train.errors import SaidError
     from maskgen.train.loop import train
     from maskgen.train.settings import settings_of
@@ -121,4 +121,5 @@ def run(arguments: argparse.Namespace) -> int:
                 print(outcome.summary(settings.output), file=sys.stderr if outcome.exit_code else sys.stdout)
     except SaidError:
         return 2
+    end_process(outcome.exit_code)
     return outcome.exit_code

@@ -28,6 +28,7 @@ from preprocess.errors import MaskgenError
 Tensors = dict[str, torch.Tensor]
 TIMEOUT = timedelta(minutes=30)
 LONGEST_JOINING = timedelta(minutes=10)
+_left_groups: list[Any] = []
 LOST_PEER = re.compile(
     r"(gloo|nccl).*(connection|reset|closed|broken pipe|timed? ?out|remote)", re.IGNORECASE | re.DOTALL
 )
@@ -173,7 +174,7 @@ class World:
         self.barrier()
         self._end.leave()
         self._end = None
-        dist.destroy_process_group()
+        _leave_groups()
 
     def __enter__(self) -> "World":
         return self
@@ -201,7 +202,7 @@ class World:
         end.leave()
         if self.device.type != "cuda":  # leaving a group of NCCL whose peers are gone waits for them
             with suppress(Exception):
-                dist.destroy_process_group()
+                _leave_groups()
         if said and isinstance(error, MaskgenError):
             raise SaidError(str(error)) from error
         if reason is not None:
@@ -211,6 +212,29 @@ class World:
                 f"rank {self.rank} lost another rank, which left no reason ({' '.join(str(error).split())[:200]}); it "
                 "may have been killed, or have run out of memory: see its output, then resume from the last checkpoint"
             ) from error
+
+
+def end_process(code: int) -> None:
+    """End this process here if it was one of several ranks.
+
+    Python's own end meets threads of gloo that still free tensors, and a thread that wants Python's lock then aborts
+    the process: seen now and then on a busy machine, after everything had been done.
+    """
+    if _left_groups:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _leave_groups() -> None:
+    """Leave all groups of ranks, and keep them in memory.
+
+    The last reference to a group of gloo waits for its threads while it holds Python's lock, which one that frees the
+    tensors of its last collective needs: now and then, on a busy machine, a rank hung or was aborted where the module
+    that was wrapped went out of use.
+    """
+    _left_groups.extend(getattr(dist.distributed_c10d._world, "pg_map", ()))
+    dist.destroy_process_group()
 
 
 def _no_buffers_in_forward() -> dict[str, Any]:
