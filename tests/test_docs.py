@@ -180,6 +180,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "README.md",
         "CONTRIBUTING.md",
         "docs/batches.md",
+        "docs/ecosystem.md",
         "docs/encoder-decoders.md",
         "docs/indexed-dataset.md",
         "docs/mappings.md",
