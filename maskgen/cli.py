@@ -13,6 +13,7 @@ import importlib
 import io
 import os
 import sys
+from types import ModuleType
 
 COMMANDS = {
     "tokenize": "turn raw text into indexed datasets",
@@ -30,6 +31,7 @@ COMMANDS = {
     "pmi": "find n-grams of words that belong together, for the masking scheme pmi",
     "predict": "fill the masks of texts with a trained model",
     "demo": "run everything once, end to end, on a small embedded corpus",
+    "completion": "print a script that completes commands and flags in bash, zsh or fish",
 }
 
 INTERRUPTED = 130
@@ -42,14 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or argv[0] not in COMMANDS:
         return _top_level(argv)
     name = argv[0]
-    module = importlib.import_module(f"maskgen.commands.{name.replace('-', '_')}")
-    parser = argparse.ArgumentParser(
-        prog=f"maskgen {name}",
-        description=module.__doc__,
-        epilog=f"examples:\n{module.EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_arguments(parser)
+    parser, module = command_parser(name)
     arguments = parser.parse_intermixed_args(argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped instead of ending the command
@@ -67,6 +62,19 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"maskgen {name}: error: {error}", file=sys.stderr)
         return 2
+
+
+def command_parser(name: str) -> tuple[argparse.ArgumentParser, ModuleType]:
+    """The parser of a subcommand, and the module that declares it."""
+    module = importlib.import_module(f"maskgen.commands.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(
+        prog=f"maskgen {name}",
+        description=module.__doc__,
+        epilog=f"examples:\n{module.EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    return parser, module
 
 
 def _is_expected(error: Exception) -> bool:
