@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import textwrap
+from types import ModuleType
 
 COMMANDS = {
     "tokenize": "turn raw text into indexed datasets",
@@ -33,6 +34,7 @@ COMMANDS = {
     "pmi": "find n-grams that belong together, for the scheme pmi",
     "predict": "fill the masks of texts with a trained model",
     "demo": "run everything once, end to end, on a small embedded corpus",
+    "completion": "a script that completes commands in bash, zsh or fish",
 }
 
 INTERRUPTED = 130
@@ -45,14 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or argv[0] not in COMMANDS:
         return _top_level(argv)
     name = argv[0]
-    module = importlib.import_module(f"maskgen.commands.{name.replace('-', '_')}")
-    parser = argparse.ArgumentParser(
-        prog=f"maskgen {name}",
-        description=_fitting(module.__doc__ or ""),
-        epilog=f"examples:\n{module.EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_arguments(parser)
+    parser, module = command_parser(name)
     arguments = parser.parse_intermixed_args(argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped instead of ending the command
@@ -80,6 +75,19 @@ def _fitting(text: str) -> str:
         for each in text.strip().split("\n\n")
     ]
     return "\n\n".join(paragraphs)
+
+
+def command_parser(name: str) -> tuple[argparse.ArgumentParser, ModuleType]:
+    """The parser of a subcommand, and the module that declares it."""
+    module = importlib.import_module(f"maskgen.commands.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(
+        prog=f"maskgen {name}",
+        description=_fitting(module.__doc__ or ""),
+        epilog=f"examples:\n{module.EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    return parser, module
 
 
 def _is_expected(error: Exception) -> bool:

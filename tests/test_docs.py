@@ -204,6 +204,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/batches.md",
         "docs/commands.md",
         "docs/determinism.md",
+        "docs/ecosystem.md",
         "docs/encoder-decoders.md",
         "docs/indexed-dataset.md",
         "docs/mappings.md",
