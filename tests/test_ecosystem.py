@@ -23,7 +23,7 @@ def names(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    assert cli.main(["demo"]) == 0
+    assert cli.main(["demo", "--steps", "0"]) == 0
     found = {}
     with torch.random.fork_rng():
         torch.manual_seed(3)

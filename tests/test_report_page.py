@@ -206,7 +206,7 @@ def test_weights():
 
 def test_commands_of_the_docs_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo"]) == 0
+    assert cli.main(["demo", "--steps", "0"]) == 0
     (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/report.md").read_text(), re.DOTALL)
     for command in block.replace("\\\n", " ").strip().splitlines():
         name, *arguments = shlex.split(command)
