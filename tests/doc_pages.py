@@ -46,6 +46,8 @@ def run(command, capsys):
     """What a command prints; it has to succeed."""
     program, *arguments = shlex.split(command, comments=True)
     assert program == "maskgen", command
+    if arguments == ["demo"]:
+        arguments += ["--steps", "0"]  # pages go on with its datasets; its training has tests of its own
     capsys.readouterr()
     assert cli.main(arguments) == 0, command
     return capsys.readouterr().out
