@@ -1,13 +1,15 @@
 """Print a script that completes commands, flags and their choices in bash, zsh or fish.
 
-The script does not start maskgen when you press Tab: print it again after an update.
+The script does not start this program when Tab is pressed: print it again after an
+update.
 """
 
 import argparse
 
 EXAMPLES = """\
   maskgen completion bash > ~/.local/share/bash-completion/completions/maskgen
-  maskgen completion zsh > ~/.zfunc/_maskgen      (with fpath+=~/.zfunc before compinit in ~/.zshrc)
+  maskgen completion zsh > ~/.zfunc/_maskgen
+      (with fpath+=~/.zfunc before compinit in ~/.zshrc)
   maskgen completion fish > ~/.config/fish/completions/maskgen.fish
   source <(maskgen completion bash)               (for this shell only)"""
 

@@ -36,7 +36,7 @@ class PieceView(SampleView):
         vocab = self._known
         if vocab is None or self._apart or not all(0 <= id_ < len(vocab) for id_ in ids):
             return " ".join(piece for _, piece in shown)
-        return self._joined(shown)
+        return self.joined(shown)
 
     def goes_on(self, id_: int) -> bool:
         """Whether an id stands inside a word."""
@@ -52,7 +52,7 @@ class PieceView(SampleView):
         if vocab is None or not 0 <= id_ < len(vocab):
             return str(id_) if vocab is None else f"<{id_}>"
         if not self._apart:
-            return self._piece(id_)
+            return self.piece(id_)
         piece = vocab.pieces[id_]
         return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in piece)
 
