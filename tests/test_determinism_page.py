@@ -9,7 +9,7 @@ from maskgen import cli
 
 def test_the_page_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    _, printed = run_page("determinism.md", capsys)
+    _, printed = run_page("docs/determinism.md", capsys)
     assert list(printed.values())[-1].splitlines()[-1] == "ok: as in proof.json"
     check = list(printed)[-1]
     assert cli.main(check.replace("--seed 1234", "--seed 1235").split()[1:]) == 1

@@ -1,4 +1,4 @@
-"""What README says about itself holds: its Python runs, its commands exist, its set-up blocks are there."""
+"""What pages show and say holds: their code and commands have the results that they name; what they name exists."""
 
 import doctest
 import importlib
@@ -10,20 +10,26 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from doc_pages import PAGES, ROOT, run_page, words
+from helpers import write_dataset
 
 from maskgen import cli
 from maskgen.schemes import SCHEMES
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_python_in_readme_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo", "--steps", "0"]) == 0
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-        exec(compile(block, "README.md", "exec"), names)
+def test_readme(demo, capsys):
+    """Its commands take the texts of the demo for a corpus."""
+    texts = (demo / "corpus.jsonl").read_bytes()
+    Path("corpus.jsonl").write_bytes(texts)
+    Path("crawl").mkdir()
+    Path("crawl/0.jsonl.zst").write_bytes(pytest.importorskip("zstandard").compress(texts))
+    for number in range(2):
+        write_dataset(f"part-{number}", [[[1, 2]]])
+    names, printed = run_page("README.md", capsys)
+    assert "«the keeper»" in printed_by(printed, "--search")
+    assert printed_by(printed, "maskgen verify").count("\nok  ") == 1
     dataset, tokenizer = names["dataset"], names["tokenizer"]
     assert dataset[1].tolist() == [2003, 102]
     assert dataset.document_indices.tolist() == [0, 2]
@@ -34,33 +40,33 @@ def test_python_in_readme_runs(tmp_path, monkeypatch, capsys):
     assert names["resumed"].consumed == 40
 
 
-def test_python_in_masking_runs():
+def printed_by(printed, part):
+    """What the one command with `part` in it has printed."""
+    (output,) = [output for command, output in printed.items() if part in command]
+    return output
+
+
+def test_masking(demo, capsys):
     """With the results that its comments name."""
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/masking.md").read_text(), re.DOTALL):
-        exec(compile(block, "masking.md", "exec"), names)
+    names, _ = run_page("docs/masking.md", capsys)
     assert (names["result"].positions, names["result"].labels) == ([3, 4], [5, 6])
     assert names["batch"]["text"].shape == (2, 8)
 
 
-def test_python_in_rows_runs_with_the_results_of_its_comments(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names, compared = {}, 0
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/rows.md").read_text(), re.DOTALL):
-        exec(compile(block, "rows.md", "exec"), names)
-        for expression, result in re.findall(r"^(batch\..*?)  # (.*)$", block, re.MULTILINE):
-            assert eval(expression, names) == eval(result), expression
-            compared += 1
-    assert compared == 8
+def test_rows_have_the_results_of_their_comments(demo, capsys):
+    names, _ = run_page("docs/rows.md", capsys)
+    shown = re.findall(r"^(batch\..*?)  # (.*)$", (ROOT / "docs/rows.md").read_text(), re.MULTILINE)
+    for expression, result in shown:
+        assert eval(expression, names) == eval(result), expression
+    assert len(shown) == 8
 
 
-def test_python_in_batches_runs():
+def test_batches(demo, capsys):
     """Its assertion holds, and the ramp is the one of its comment."""
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/batches.md").read_text(), re.DOTALL):
-        exec(compile(block, "batches.md", "exec"), names)
+    names, _ = run_page("docs/batches.md", capsys)
     assert names["ramp"] == [(0, 4), (34, 8), (67, 12), (100, 16)]
     assert names["blended"]["text"].shape == (4, 32)
+    assert names["state"]["consumed"] == len(names["samples"])
 
 
 def test_examples_in_docstrings(tmp_path, monkeypatch):
@@ -78,82 +84,63 @@ def test_examples_in_docstrings(tmp_path, monkeypatch):
     assert tried > 3
 
 
-def test_python_and_the_example_in_samples_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo", "--steps", "0"]) == 0
-    text = (ROOT / "docs/samples.md").read_text()
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(compile(block, "docs/samples.md", "exec"), names)
+def test_samples(demo, capsys):
+    names, _ = run_page("docs/samples.md", capsys)
     assert list(names["inputs"]) == ["input_ids", "attention_mask", "token_type_ids", "labels"]
     batch, out = names["batch"], names["out"]
     assert batch["text"] is out["text"]
     assert batch["masked_labels"].base is out["masked_labels"]
-    capsys.readouterr()
-    (command, expected) = re.search(r"\$ maskgen (sample .*?)\n(.*?)```", text, re.DOTALL).groups()
-    assert cli.main(command.split()) == 0
-    assert capsys.readouterr().out.split() == expected.split()
 
 
-def test_python_commands_and_examples_in_schemes_run(tmp_path, monkeypatch, capsys):
-    """Each scheme has an example, and it is what the command prints."""
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo", "--steps", "0"]) == 0
-    text = (ROOT / "docs/schemes.md").read_text()
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(compile(block, "docs/schemes.md", "exec"), names)
+def test_schemes(demo, capsys):
+    """Each has a section, and an example."""
+    names, printed = run_page("docs/schemes.md", capsys)
     assert names["later"]["text"].shape == (3, 64)
-    for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
-        for command in block.replace("\\\n", " ").strip().splitlines():
-            assert cli.main(shlex.split(command)[1:]) == 0
-    capsys.readouterr()
-    shown = []
-    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
-        for call in block.replace("\\\n", " ").split("$ maskgen ")[1:]:
-            command, _, expected = call.partition("\n")
-            assert cli.main(shlex.split(command)) == 0
-            assert capsys.readouterr().out.split() == expected.split(), command
-            shown += re.findall(r"--scheme (\S+)", command)
-    assert set(shown) == set(names["SCHEMES"])
+    assert set(re.findall(r"--scheme (\S+)", " ".join(printed))) == set(names["SCHEMES"])
+    text = (ROOT / "docs/schemes.md").read_text()
     assert all(f"### {name}\n" in text for name in names["SCHEMES"])
 
 
-@pytest.mark.parametrize("page", ["reproducing.md", "tokenizing-a-corpus.md"])
-def test_commands_and_their_outputs_are_those_of_the_page(page, tmp_path, monkeypatch, capsys):
-    """But for the versions of libraries."""
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo", "--steps", "0"]) == 0
-    text = (ROOT / "docs" / page).read_text()
-    tried = 0
-    for kind, block in re.findall(r"```(bash|console)\n(.*?)```", text, re.DOTALL):
-        block = block.replace("\\\n", " ").strip()
-        calls = block.splitlines() if kind == "bash" else [block.partition("\n")[0].removeprefix("$ ")]
-        capsys.readouterr()
-        for call in calls:
-            assert cli.main(shlex.split(call)[1:]) == 0, call
-            tried += 1
-        if kind == "console":
-            shown, expected = capsys.readouterr().out, block.partition("\n")[2]
-            one, other = ([line for line in each.splitlines() if line[:8] != "versions"] for each in (shown, expected))
-            assert "\n".join(one).split() == "\n".join(other).split(), block
-    assert tried > 3
+def test_fingerprints(demo, capsys):
+    """The results of its comment, and the output of a run that differs."""
+    names, printed = run_page("docs/fingerprints.md", capsys)
+    result = names["result"]
+    assert (result.ok, result.stage, result.what) == (False, "settings", "seed: 1234 and 1235")
+    assert cli.main([*shlex.split(list(printed)[1])[1:], "--masked-lm-prob", "0.2"]) == 1
+    (expected,) = re.findall(r"```text\n(.*?)```", (ROOT / "docs/fingerprints.md").read_text(), re.DOTALL)
+    assert words(capsys.readouterr().out) == words(expected)
 
 
-def test_python_in_objectives_runs_and_its_tests_exist(tmp_path, monkeypatch):
+def test_every_byte_of_the_worked_example(demo, capsys):
+    """Each line is the bytes of its offset, and says the numbers that they are."""
+    run_page("docs/indexed-dataset.md", capsys)
+    (shown,) = re.findall(r"```text\n(.*?)```", (ROOT / "docs/indexed-dataset.md").read_text(), re.DOTALL)
+    for part in shown.split("\n\n"):
+        head, *lines = part.splitlines()
+        name, size = re.fullmatch(r"(tiny\.\w+), (\d+) bytes", head).groups()
+        found, width = b"", 2 if name == "tiny.bin" else None
+        for line in lines:
+            offset, digits, meaning = re.fullmatch(r" *(\d+)  ((?:[0-9a-f]{2} )+) +(.*)", line + " ").groups()
+            content = bytes.fromhex(digits)
+            assert int(offset) == len(found), line
+            found += content
+            if "magic" not in meaning:
+                step = width or len(content)
+                values = [int.from_bytes(content[at : at + step], "little") for at in range(0, len(content), step)]
+                assert values == [int(each) for each in re.findall(r"\d+", meaning.split(": ")[1])[: len(values)]], line
+        assert found == Path(name).read_bytes()
+        assert len(found) == int(size)
+
+
+def test_objectives_and_the_tests_that_they_name(demo, capsys):
     """Each defect of the sources is named beside the test that would fail with it."""
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo", "--steps", "0"]) == 0
-    text = (ROOT / "docs/objectives.md").read_text()
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(compile(block, "docs/objectives.md", "exec"), names)
+    names, _ = run_page("docs/objectives.md", capsys)
     assert names["result"].disc_labels.shape == names["batch"]["text"].shape == (3, 64)
     assert bool(names["mlm"](names["mlm"].masked(names["tokens"])) > 0)
     check_models_of_transformers(**{name: names[name] for name in ("samples", "bert", "wrapped", "small", "large")})
     tests = "".join((ROOT / f"tests/{file}.py").read_text() for file in ("test_on_device", "test_objectives_mlm"))
     tests += (ROOT / "tests/test_objectives_electra.py").read_text()
-    named = re.findall(r"`(test_\w+)`", text)
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs/objectives.md").read_text())
     assert len(named) == 17
     for name in named:
         assert f"def {name}(" in tests, name
@@ -195,37 +182,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
     assert "pip install -c constraints.txt" in block
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs/README.md",
-        "docs/batches.md",
-        "docs/commands.md",
-        "docs/determinism.md",
-        "docs/ecosystem.md",
-        "docs/encoder-decoders.md",
-        "docs/indexed-dataset.md",
-        "docs/mappings.md",
-        "docs/exporting.md",
-        "docs/fingerprints.md",
-        "docs/masking.md",
-        "docs/report.md",
-        "docs/models.md",
-        "docs/moving.md",
-        "docs/objectives.md",
-        "docs/predicting.md",
-        "docs/reproducing.md",
-        "docs/samples.md",
-        "docs/rows.md",
-        "docs/schemes.md",
-        "docs/sentence-splitting.md",
-        "docs/training.md",
-        "docs/tokenizers.md",
-        "docs/tutorial.md",
-    ],
-)
+@pytest.mark.parametrize("path", PAGES)
 def test_commands_and_files_that_are_named_exist(path):
     text = (ROOT / path).read_text()
     for command in re.findall(r"(?<!from )\bmaskgen ([a-z][a-z-]+)", text):
@@ -245,7 +202,7 @@ def test_the_index_has_every_page_and_readme_is_short():
 
 
 def test_the_file_tree_of_readme_is_that_of_the_packages():
-    (tree,) = re.findall(r"```\n(preprocess/.*?)```", README, re.DOTALL)
+    (tree,) = re.findall(r"```text\n(preprocess/.*?)```", README, re.DOTALL)
     parent, shown = "", set()
     for line in tree.splitlines():
         names = re.findall(r"\b(\w+)/(?=[,\s])", line.split("  ")[0] + " ")

@@ -1,36 +1,24 @@
 """docs/ecosystem.md runs as it stands."""
 
 import importlib.util
-import re
 from pathlib import Path
 
 import pytest
+from doc_pages import blocks, quiet_torch, run_page
 from helpers import contents
-
-from maskgen import cli
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 datasets = pytest.importorskip("datasets")
 
-PAGE = (Path(__file__).parent.parent / "docs/ecosystem.md").read_text()
-
 
 @pytest.fixture
-def names(tmp_path, monkeypatch, capsys):
+def names(demo, tmp_path, monkeypatch, capsys):
     """What the page's blocks define, after they have run in the folder of a demo."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    assert cli.main(["demo", "--steps", "0"]) == 0
-    found = {}
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-            exec(compile(block, "docs/ecosystem.md", "exec"), found)
-        yield found
-    torch.set_num_threads(threads)
+    names, _ = run_page("docs/ecosystem.md", capsys)
+    with quiet_torch():
+        yield names
 
 
 def test_the_page_runs(names):
@@ -59,15 +47,17 @@ def test_the_page_runs(names):
 
 def test_the_block_that_is_not_run_says_so_and_compiles():
     """Where accelerate is installed, it could be run: then make it a block that is."""
-    (block,) = re.findall(r"<!-- not run in tests: [^\n]*accelerate[^\n]*-->\n```py\n(.*?)```", PAGE, re.DOTALL)
-    compile(block, "docs/ecosystem.md", "exec")
-    assert "\nnot run in tests: " in PAGE
-    assert PAGE.count("```py\n") == 1
+    compile(trainer(), "docs/ecosystem.md", "exec")
+
+
+def trainer():
+    (block,) = [block for block in blocks("docs/ecosystem.md") if block["remark"]]
+    assert "accelerate" in block["remark"]
+    return block["text"]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("accelerate") is None, reason="accelerate is not installed")
 def test_a_trainer_trains(names):
-    (block,) = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(block, "docs/ecosystem.md", "exec"), names)
+    exec(compile(trainer(), "docs/ecosystem.md", "exec"), names)
     assert Path("trained/config.json").exists()

@@ -1,38 +1,19 @@
 """The pages about models run as they stand."""
 
 import re
-from pathlib import Path
 
-import pytest
 import torch
 import transformers  # noqa: F401 - imported here once, since it takes seconds
+from doc_pages import ROOT, run_page
 
 from maskgen.train.models import EncoderConfig, MaskedLm, generator_of
-
-DOCS = Path(__file__).parent.parent / "docs"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def run(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        for block in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL):
-            exec(compile(block, page, "exec"), names)
-    return names
 
 
 def test_encoder_decoders_learn(tmp_path, monkeypatch, capsys):
     """T5, UL2 and BART samples train models of transformers: losses fall far below where they begin."""
-    losses = run("encoder-decoders.md", tmp_path, monkeypatch)["losses"]
+    monkeypatch.chdir(tmp_path)
+    names, _ = run_page("docs/encoder-decoders.md", capsys)
+    losses = names["losses"]
     assert set(losses) == {"t5", "span-corruption", "ul2", "bart"}
     for name, each in losses.items():
         first, last = sum(each[:5]) / 5, sum(each[-5:]) / 5
@@ -41,8 +22,9 @@ def test_encoder_decoders_learn(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count(" -> ") == 4
 
 
-def test_models(tmp_path, monkeypatch):
-    names = run("models.md", tmp_path, monkeypatch)
+def test_models(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names, _ = run_page("docs/models.md", capsys)
     assert names["hidden"].shape == (1, 8, 128)
     assert names["logits"].shape == (2, 30522)
     assert names["again"].config == names["config"]
@@ -50,7 +32,7 @@ def test_models(tmp_path, monkeypatch):
 
 
 def test_the_table_of_sizes():
-    rows = re.findall(r"^\| `(tiny|small|base|large)` \| (.*)\|$", (DOCS / "models.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(tiny|small|base|large)` \| (.*)\|$", (ROOT / "docs/models.md").read_text(), re.MULTILINE)
     assert len(rows) == 4
 
     def millions(network, minus=0):

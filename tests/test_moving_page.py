@@ -10,9 +10,8 @@ from maskgen.commands import tokenize, train
 from preprocess import IndexedDataset
 
 
-def test_the_page_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    names, printed = run_page("moving.md", capsys)
+def test_the_page_runs(demo, capsys):
+    names, printed = run_page("docs/moving.md", capsys)
     assert sorted(names["batch"]) == ["attention_mask", "input_ids", "labels"]
     assert names["batch"]["labels"].min() == -100
     assert len(IndexedDataset("corpus_text_document").document_indices) - 1 == len(names["documents"]) == 40

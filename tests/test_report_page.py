@@ -3,12 +3,12 @@
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from doc_pages import ROOT, run_page
 from helpers import write_dataset
 from report_pages import Page, report, toy_files
 from tokenizers import AddedToken, Tokenizer, decoders, models
@@ -20,7 +20,6 @@ from maskgen.report.scales import Scale, linear_ticks, log_ticks
 from maskgen.schemes import SCHEMES
 from preprocess.indexed.sidecar import read_sidecar
 
-ROOT = Path(__file__).parent.parent
 FLAGS = ("--max-seq-length", "24", "--seed", "7")
 HOSTILE = ["</script><script>alert(1)</script>", "<img/src=x/onerror=alert(2)>", '"onmouseover="alert(3)', "&lt;b&gt;",
            "##<u>",           "\u202eesrever", "]]>-->", "'><svg/onload=alert(4)>", "\x1b[31m"]  # fmt: skip
@@ -204,15 +203,10 @@ def test_weights():
         make_report(Request([], look=Look()))
 
 
-def test_commands_of_the_docs_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo", "--steps", "0"]) == 0
-    (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/report.md").read_text(), re.DOTALL)
-    for command in block.replace("\\\n", " ").strip().splitlines():
-        name, *arguments = shlex.split(command)
-        assert name == "maskgen"
-        assert cli.main(arguments) == 0
-        Page(Path(arguments[-1]).read_text(encoding="utf-8"))
+def test_commands_of_the_docs_run(demo, capsys):
+    _, printed = run_page("docs/report.md", capsys)
+    for command in printed:
+        Page(Path(command.split()[-1]).read_text(encoding="utf-8"))
 
 
 def test_style_and_script_are_installed():

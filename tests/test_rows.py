@@ -1,15 +1,12 @@
 """Rows of documents: what every kind promises, in worked examples and as properties; hostile arguments."""
 
-import ast
 import itertools
 import json
 import pickle
-import re
 import subprocess
 import sys
 import threading
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,20 +148,6 @@ def test_best_fit_wastes_less(tmp_path):
     assert by_kind["documents"].efficiency < by_kind["sequential"].efficiency < by_kind["best-fit"].efficiency
     least = -(-int(sizes.sum()) // 32)
     assert len(by_kind["chunks"]) == least <= len(by_kind["best-fit"]) <= least + 2
-
-
-def test_python_in_the_documentation_runs(tmp_path, monkeypatch):
-    """Each commented line gives what its comment says."""
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    text = (Path(__file__).parent.parent / "docs/rows.md").read_text()
-    compared = 0
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(compile(block, "rows.md", "exec"), names)
-        for code, result in re.findall(r"^(batch\S+)  # (.*)$", block, re.MULTILINE):
-            assert eval(code, names) == ast.literal_eval(result), code
-            compared += 1
-    assert compared == 8
 
 
 # --- properties

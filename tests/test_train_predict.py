@@ -2,14 +2,13 @@
 
 import io
 import json
-import re
-import shlex
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from doc_pages import run_page
 from model_cases import discriminator, masked_lm
 from tokenizer_files import small_vocabulary, write_tokenizer, write_vocabulary
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
@@ -260,17 +259,7 @@ def test_lines_of_standard_input(tmp_path, capsys, monkeypatch):
     assert feed(b"") == (0, "", "")
 
 
-def test_the_page_runs(tmp_path, capsys, monkeypatch):
-    page = (Path(__file__).parent.parent / "docs" / "predicting.md").read_text()
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo", "--steps", "0"]) == 0
-    (block,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    for command in block.replace("\\\n", " ").strip().splitlines():
-        capsys.readouterr()
-        assert cli.main(shlex.split(command)[1:]) == 0
-    last = capsys.readouterr().out.splitlines()[-1]
-    names = {}
-    (code,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
-    exec(compile(code, "predicting.md", "exec"), names)
-    assert names["filled"].text == last.strip()
+def test_the_page_runs(demo, capsys):
+    names, printed = run_page("docs/predicting.md", capsys)
+    assert names["filled"].text == list(printed.values())[-1].splitlines()[-1].strip()
     assert [len(each) for each in names["masks"]] == [3, 3]

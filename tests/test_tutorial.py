@@ -10,7 +10,7 @@ from preprocess import IndexedDataset
 
 def test_up_to_the_proof_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    _, printed = run_page("tutorial.md", capsys, until="6. Train")
+    _, printed = run_page("docs/tutorial.md", capsys, until="6. Train")
     assert [command.split()[1] for command in printed] == [
         *["train-tokenizer", "tokenize", "verify", "inspect", "sample", "report", "fingerprint", "fingerprint"]
     ]
@@ -27,7 +27,7 @@ def test_to_the_end(tmp_path, monkeypatch, capsys):
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for each other make a tiny model ten times slower on a busy machine
     try:
-        names, printed = run_page("tutorial.md", capsys)
+        names, printed = run_page("docs/tutorial.md", capsys)
     finally:
         torch.set_num_threads(before)
     predicted = list(printed.values())[-1]
