@@ -15,6 +15,7 @@ from maskgen.mapping import cached_mapping
 from maskgen.report import Look
 from maskgen.report.documents import histogram, lengths_of
 from maskgen.report.looking import Seen, strata
+from maskgen.report.masks import mask_facts, ordinary_by_rank
 from maskgen.report.mixture import Mixture
 from maskgen.report.ngrams import _cut_at_random, ngram_facts
 from maskgen.report.restored import KEPT, MASKED, PADDING, PLAIN, REPLACED, SPECIAL, TAKEN, restore
@@ -188,6 +189,18 @@ def test_masks_and_fill(tmp_path):
     some = Page(report(tmp_path, prefix, *flags, "--samples", 10))
     assert some.fact("samples looked at") == 10
     assert f"Looked at 10 of {len(samples)} samples" in some.words
+
+
+def test_a_special_token_that_may_be_predicted_counts_wherever_it_stands():
+    """[UNK] is masked like any word: its rate is that of all its places, not of those that were chosen."""
+    vocab, unknown = TOY, TOY_PIECES.index("[UNK]")
+    text = np.array([[vocab.cls_id, vocab.mask_id, unknown, 20, unknown, vocab.sep_id, vocab.pad_id]])
+    chosen = np.array([[0, 1, 0, 0, 0, 0, 0]])
+    batch = {"text": text, "labels": np.where(chosen == 1, unknown, -1), "loss_mask": chosen,
+             "padding_mask": np.array([[1, 1, 1, 1, 1, 1, 0]]), "lengths": np.array([6])}  # fmt: skip
+    facts = mask_facts("bert", Seen(1, 1), 7, vocab, [(0, np.arange(1), batch)])
+    ids, counts = ordinary_by_rank(facts)
+    assert dict(zip(ids.tolist(), counts.tolist(), strict=True)) == {unknown: 3, 20: 1}
 
 
 def test_runs_of_predicted_tokens(tmp_path):

@@ -107,10 +107,14 @@ def rates_by_place(facts: MaskFacts, bins: int) -> list[tuple[int, int, Ids]]:
 
 
 def ordinary_by_rank(facts: MaskFacts) -> tuple[Ids, npt.NDArray[np.int64]]:
-    """The ids that were plain or predicted, the most frequent first, and how often each was there."""
+    """The ids that may be predicted, the most frequent first, and how often each was there.
+
+    Most special ids never are; [UNK] is, like any word, and then counts wherever it stands.
+    """
     if facts.by_token is None:
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    counts = facts.by_token[[PLAIN, *PREDICTED]].sum(axis=0)
+    predicted = facts.by_token[list(PREDICTED)].sum(axis=0)
+    counts = facts.by_token[PLAIN] + predicted + np.where(predicted > 0, facts.by_token[SPECIAL], 0)
     order = np.lexsort((np.arange(len(counts)), -counts))[: int(np.count_nonzero(counts))]
     return order, counts[order]
 
