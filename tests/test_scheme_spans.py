@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from scheme_twins import BOS, EOS, FIRST, TOY, Twin, filled, random_rows
 
 from maskgen.samples import SampleError
+from maskgen.samples.arrays import allocate
+from maskgen.schemes import SCHEMES
+from maskgen.schemes.draws import Draws
 from maskgen.schemes.spans import drop_noise, lengths_of_spans, noise_to_sentinels
 from maskgen.schemes.ul2 import DENOISERS
 
@@ -98,6 +101,32 @@ def test_span_corruption_is_its_twin(seed, width, least, rate, mean, roll):
     for row, index in enumerate([5, 6, 2**40]):
         own = tokens[row].tolist(), int(lengths[row]), rate, mean, roll
         check(batch, row, *spans_twin(Twin(seed, 2, index), *own))
+
+
+@pytest.mark.parametrize("name", ["span-corruption", "ul2"])
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 10**6), st.integers(1, 24), st.sampled_from([0.05, 0.15, 0.5, 0.9]), st.sampled_from([1, 3, 8]),
+    st.booleans(), st.floats(0, 0.7),
+)  # fmt: skip
+def test_the_usual_decoder_has_room_for_every_row(name, seed, width, rate, mean, roll, special):
+    """Special ids cut spans, which takes further sentinels: a training run must not end at a row with many."""
+    tokens, lengths = random_rows(seed, 8, width)
+    tokens[np.random.RandomState(seed).random(tokens.shape) < special] = EOS
+    own = {"mean_length": mean, "random_roll": roll} if name == "span-corruption" else {}
+    scheme = SCHEMES[name](TOY, width, rate=rate, **own)
+    scheme.fill(tokens, lengths, Draws(seed, 0, np.arange(8)), None, allocate(scheme.fields, 8, None))
+
+
+def test_the_usual_decoder_is_no_longer_than_needed():
+    """One of many rows with special ids fills the decoder."""
+    width, longest = 20, 0
+    for seed in range(400):
+        tokens, _ = random_rows(seed, 8, width, short=False)
+        tokens[np.random.RandomState(seed).random(tokens.shape) < 0.25] = EOS
+        batch = filled("span-corruption", tokens, np.full(8, width), seed, mean_length=8)
+        longest = max(longest, int(batch["loss_mask"].sum(axis=1).max()))
+    assert longest == batch["labels"].shape[1]
 
 
 @settings(max_examples=100, deadline=None)

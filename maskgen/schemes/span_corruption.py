@@ -25,7 +25,7 @@ class SpanCorruption(SpanScheme):
     jumps over one is closed there and goes on with a new sentinel. Sentinels are those of the vocabulary, in its
     order (T5's descend from the last id). The decoder predicts (sentinel, span)... and the end.
 
-    `max_seq_length_dec` is what a full row of ordinary tokens needs, if it is not given.
+    `max_seq_length_dec` is what the neediest row takes, if it is not given: one of ordinary tokens takes less.
     """
 
     name = "span-corruption"
@@ -75,6 +75,10 @@ def checked_mean(value: Any) -> float:
 
 
 def decoder_length(seq_length: int, rate: float, mean_length: float) -> int:
-    """The entries of the decoder for a full row of ordinary tokens: noise, a sentinel a span, the end."""
-    noise, spans = count_of_spans(np.array([seq_length]), rate, mean_length)
-    return int(noise[0] + spans[0]) + 1
+    """The entries of the decoder that the neediest row takes: noise, a sentinel a span, the end.
+
+    A special id inside a span cuts it in two, at one sentinel more; the neediest row has one at each such place.
+    """
+    special = np.arange(seq_length + 1)
+    noise, spans = count_of_spans(seq_length - special, rate, mean_length)
+    return int(np.max(noise + spans + np.minimum(special, noise - spans))) + 1
