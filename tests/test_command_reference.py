@@ -3,6 +3,7 @@
 import os
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
@@ -24,6 +25,15 @@ def test_each_section_is_the_help_of_its_command(command):
     if sys.version_info >= (3, 13):
         shown, printed = ([text.split() for text in texts] for texts in (shown, printed))
     assert shown == printed
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_examples_are_calls_that_the_command_takes(command, capsys):
+    parser, module = cli.command_parser(command)
+    calls = re.findall(rf"^  maskgen {command}(?: (.*))?$", re.sub(r"\\\n\s*", "", module.EXAMPLES), re.MULTILINE)
+    assert calls
+    for call in calls:
+        parser.parse_intermixed_args(shlex.split(re.split(r"  +\(| [<>] ", call)[0]))  # without remarks and redirection
 
 
 def test_the_page_has_these_sections_and_no_other():

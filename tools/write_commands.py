@@ -19,6 +19,8 @@ INTRODUCTION = """\
 
 What `maskgen --help` and `maskgen COMMAND --help` print at 80 columns. This page is written by
 `python tools/write_commands.py`; a test holds it equal to the help.
+
+*Not run in tests: the examples, which name files of yours. A test holds that each is a call that its command takes.*
 """
 
 
