@@ -261,13 +261,14 @@ def test_under_torchrun(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys, torch\n"
-        "from maskgen.train.distributed import World\n"
+        "from maskgen.train.distributed import World, end_process\n"
         "with World.start('cpu') as world:\n"
         "    sys.stdout.write(f\"sum {world.sum({'x': torch.tensor(world.rank + 1)})['x'].item()}\\n\")\n"
         "    sys.stdout.flush()\n"
         "    if world.rank == 0 and 'fail' in sys.argv:\n"
         "        raise ValueError('no more')\n"
         "    world.barrier()\n"
+        "end_process(0)\n"
     )
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     done = subprocess.run(run, capture_output=True, text=True, timeout=100, check=False)

@@ -39,7 +39,8 @@ class World:
 
     Leaving the ``with`` block closes the world. When an exception leaves it on one rank, every other rank ends too:
     with a TrainError that says which rank failed and why, from the collective that it is in or comes to; or, where it
-    does not come out of one, with that line on standard error and exit code 1, ten seconds later.
+    does not come out of one, with that line on standard error and exit code 1, ten seconds later. A program of several
+    ranks ends with `end_process`.
     """
 
     def __init__(
