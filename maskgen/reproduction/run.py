@@ -16,9 +16,10 @@ from maskgen.reproduction.before import (
     find_tokenizer,
 )
 from maskgen.reproduction.recipe import Recipe, ReproductionError
-from preprocess.indexed.object_store import dataset_exists, is_url
+from preprocess.indexed.object_store import dataset_exists
 from preprocess.indexed.sidecar import read_sidecar
 from preprocess.pipeline.run import Manner, tokenize
+from preprocess.stores import is_url
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from preprocess.corpora.corpus_file import CorpusFile
 from preprocess.corpora.inputs import find_inputs, spool_stdin
 from preprocess.errors import MaskgenError
-from preprocess.indexed.object_store import is_url
 from preprocess.indexed.sidecar import is_sidecar
 from preprocess.pipeline.executors import Executor, Job, Place, ShardFailedError
 from preprocess.pipeline.finish import Finish
@@ -28,6 +27,7 @@ from preprocess.pipeline.shard_files import read_receipt, sound_receipt
 from preprocess.pipeline.sharing import missing_words, refuse_other_work, remember_share
 from preprocess.pipeline.summary import DEFAULT_LIMIT, ErrorLimit, Summary, Totals
 from preprocess.pipeline.work_folder import ResumeError, WorkFolder, file_sha256
+from preprocess.stores import is_url
 from preprocess.tokenization import Tokenizer
 
 

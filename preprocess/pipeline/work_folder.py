@@ -24,9 +24,9 @@ from dataclasses import replace
 from io import FileIO
 
 from preprocess.errors import MaskgenError, os_failure
-from preprocess.indexed.object_store import is_url
 from preprocess.indexed.parts import read_parts
 from preprocess.pipeline.plan import Plan, differences
+from preprocess.stores import is_url
 
 SPOOL = "stdin"  # the name under which standard input is kept
 PATIENCE = 10.0  # seconds to wait for the processes of a run that was killed a moment ago
