@@ -77,6 +77,16 @@ class Store:
         except Exception as error:  # an unknown protocol, missing credentials: each has its own type
             raise self.failure("open the store", error, _CREDENTIALS) from error
 
+    @property
+    def name(self) -> str:
+        """The same for two URLs into the same store."""
+        return f"{self._filesystem.protocol} {self._tail or ''}"
+
+    @property
+    def root(self) -> str:
+        """The folder, within the store, of a pattern's matches, or the one that the URL names."""
+        return _literal(self.path)
+
     def look(self, path: str | None = None) -> RemoteFile | None:
         """A file as it is now, by default that of the URL itself; None for a folder."""
         path = self.path if path is None else path

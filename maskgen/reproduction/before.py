@@ -15,10 +15,10 @@ from maskgen.input_places import InputPlaces
 from maskgen.reproduction.recipe import Recipe, ReproductionError
 from preprocess.corpora.corpus_file import CorpusFile
 from preprocess.corpora.inputs import find_again, input_look
+from preprocess.indexed.parts import file_sha256
 from preprocess.indexed.sidecar import InputFile
 from preprocess.pipeline.options import Options, TokenizerChoice
 from preprocess.pipeline.plan import identity_digest, make_plan, plan_digest, tokenizer_facts
-from preprocess.pipeline.work_folder import file_sha256
 from preprocess.tokenization import Tokenizer
 
 SHOWN = 5  # of inputs that differ

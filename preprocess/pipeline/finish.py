@@ -174,6 +174,7 @@ def run_command(plan: Plan, split: bool) -> dict[str, Any]:
         "strip_accents": plan.tokenizer.strip_accents,
         "roles": dict(plan.tokenizer.roles) or None,
         "keep_shards": split or None,
+        "remote": dict(plan.remote) or None,
     }
     return {name: value for name, value in said.items() if value is not None}
 
