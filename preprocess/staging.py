@@ -51,8 +51,11 @@ class Staging:
             return None
         return staged if (state.st_size, state.st_mtime_ns) == (staged.bytes, staged.modified_ns) else None
 
-    def fetch(self, files: Sequence[tuple[Store, RemoteFile]]) -> list[StagedFile]:
-        """Local copies of files: those that are here and the same, and all others from their stores."""
+    def fetch(self, files: Sequence[tuple[Store, RemoteFile]], *, together: str | None = None) -> list[StagedFile]:
+        """Local copies of files: those that are here and the same, and all others from their stores.
+
+        They lie in a folder each, or in the one for the URL `together`, when they belong to one another.
+        """
         with self._lock():
             missing = [file for _, file in files if self._same(file) is None]
             from tqdm import tqdm  # not at the top: every worker would wait for it
@@ -66,26 +69,31 @@ class Staging:
                 delay=1.0,
             )
             with bar:
-                return [self._same(file) or self._download(store, file, bar) for store, file in files]
+                return [self._same(file) or self._download(store, file, together, bar) for store, file in files]
 
     def remove(self) -> None:
-        """Take the folder away with all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Take the folder away with all that is in it, and the one that it is in, if that is empty now."""
+        if os.path.isdir(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(self.folder))
 
     def _same(self, file: RemoteFile) -> StagedFile | None:
         staged = self.known(file.url)
         fits = staged is not None and file.bytes in (None, staged.bytes) and file.version == staged.version
         return staged if fits else None
 
-    def _download(self, store: Store, file: RemoteFile, bar: Any) -> StagedFile:
-        folder = os.path.join(self.folder, _key(file.url))
-        name = os.path.basename(file.path).encode()[-SHOWN_OF_NAME:].decode(errors="ignore")
-        path = os.path.join(folder, name or "content")
+    def _download(self, store: Store, file: RemoteFile, together: str | None, bar: Any) -> StagedFile:
+        folder = os.path.join(self.folder, _key(together or file.url))
+        stem, ending = os.path.splitext(os.path.basename(file.path))
+        path = os.path.join(folder, stem.encode()[-SHOWN_OF_NAME:].decode(errors="ignore") + ending)
         try:
             with suppress(FileNotFoundError):
                 os.unlink(self._record(file.url))
-            shutil.rmtree(folder, ignore_errors=True)  # of an older version, or cut off
-            os.makedirs(folder)
+            os.makedirs(folder, exist_ok=True)
+            for left in os.listdir(folder):  # by a process that was killed
+                if left.startswith(f"{os.path.basename(path)}.") and left.endswith(".partial"):
+                    os.unlink(os.path.join(folder, left))
         except OSError as error:
             raise os_failure(folder, "create the folder", error, "check the folder") from error
         store.download(file, path, bar.update)

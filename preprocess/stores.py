@@ -195,9 +195,9 @@ class Store:
 
     def _url_of(self, path: str) -> str:
         """The URL of a path in this store, as its user would write it: what was given, up to where they differ."""
-        if path == self.path:
-            return self.url
         own, given = _literal(self.path), _literal(self._rest)
+        if not _MAGIC.search(self._rest):  # the path itself, one that begins with it, or one in the folder
+            own, given = own[:-1], given[:-1]
         if not path.startswith(own):
             return str(self._filesystem.unstrip_protocol(path))
         return f"{self._head}{given}{path[len(own) :]}{self._tail or ''}"

@@ -7,13 +7,12 @@ inputs, options, tokenizer --> plan --> work folder (what an earlier run has fin
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from preprocess.corpora.corpus_file import CorpusFile
 from preprocess.corpora.remote_inputs import RemoteInputs
 from preprocess.errors import MaskgenError
-from preprocess.indexed.object_store import dataset_exists
+from preprocess.indexed.object_store import dataset_exists, remove_file
 from preprocess.pipeline.executors import Executor, Job, Place, ShardFailedError
 from preprocess.pipeline.finish import Finish
 from preprocess.pipeline.moved import restore
@@ -27,7 +26,7 @@ from preprocess.pipeline.sharing import missing_words, refuse_other_work, rememb
 from preprocess.pipeline.sources import finished_sources, gather, list_remote, refuse_changed
 from preprocess.pipeline.summary import DEFAULT_LIMIT, ErrorLimit, Summary, Totals
 from preprocess.pipeline.work_folder import ResumeError, WorkFolder
-from preprocess.stores import is_url
+from preprocess.stores import Store, is_url
 from preprocess.tokenization import Tokenizer
 
 
@@ -246,12 +245,15 @@ class _Run:
     def _write_quarantine(self, plan: Plan, finish: Finish) -> str | None:
         """Before the limit is checked, since a run that stops there is one whose bad records people want to see."""
         path = f"{self._output_prefix}.quarantine.jsonl"
+        local = self._work.file("quarantine.jsonl") if is_url(path) else path
+        kept = None
         if plan.options.on_error == "quarantine":
-            return write_quarantine(path, plan, self._work, finish.receipts)
-        if not is_url(path):
-            with suppress(FileNotFoundError):
-                os.unlink(path)  # of an earlier run under the same name: it would tell of other datasets
-        return None
+            kept = write_quarantine(local, plan, self._work, finish.receipts)
+        if kept is None:
+            remove_file(path)  # of an earlier run under the same name: it would tell of other datasets
+        elif local != path:
+            Store(path).upload(local)
+        return None if kept is None else path
 
     def _summary(
         self,
