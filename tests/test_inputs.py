@@ -14,8 +14,9 @@ from helpers import assert_explains
 
 from preprocess import IndexedDatasetError
 from preprocess.corpora.errors import CorpusError, CorpusFileError
-from preprocess.corpora.inputs import find_inputs, spool_stdin
+from preprocess.corpora.inputs import find_inputs
 from preprocess.corpora.line_blocks import line_blocks
+from preprocess.staging import spool_stdin
 
 OBJECT = b'{"text": "a"}\n'
 packed = functools.partial(gzip.compress, mtime=0)

@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Merge and say what came out."""
     from preprocess import IndexedDataset, IndexedDatasetError, merge_datasets
     from preprocess.indexed.object_store import dataset_exists
+    from preprocess.stores import is_url
 
     prefixes = list(arguments.prefixes)
     if arguments.from_file:
@@ -33,6 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
         remedy = "add --overwrite to replace it, or choose another prefix"
         raise IndexedDatasetError(f"{output}.idx", "output", "a finished dataset", "a free name", remedy)
     merge_datasets(prefixes, output, widen=arguments.widen, progress=not arguments.quiet)
-    if not arguments.quiet and "://" not in output:
+    if not arguments.quiet and not is_url(output):
         print(f"merged {len(prefixes)} datasets: {IndexedDataset(output)!r}")
     return 0

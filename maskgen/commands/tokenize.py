@@ -1,7 +1,8 @@
 """Turn raw text into indexed datasets: P_{key}_{document|sentence}.bin, .idx and .json.
 
 INPUTs are files, directories and globs: JSON lines, plain text, Parquet, saved Hugging Face datasets; compressed with
-gzip, zstd, bzip2 or xz, or not; `-` is standard input. The same command, given again, continues an interrupted run.
+gzip, zstd, bzip2 or xz, or not; `-` is standard input. All of them, and P, may be URLs that fsspec opens. The same
+command, given again, continues an interrupted run.
 """
 
 import argparse
@@ -16,6 +17,8 @@ EXAMPLES = """\
       --output-prefix books --split-sentences --append-eod
   maskgen tokenize corpus.jsonl --json-keys title body --tokenizer tok/ \\
       --output-prefix corpus --shuffle --seed 1
+  maskgen tokenize 's3://bucket/part-*.jsonl.gz' --tokenizer tok/ \\
+      --output-prefix s3://bucket/tokens/corpus --work-dir /scratch/corpus
   maskgen tokenize corpus/ --tokenizer tok/ --output-prefix corpus --dry-run
 on a cluster, as a job array and one job after it:
   maskgen tokenize corpus/ --tokenizer tok/ --output-prefix corpus \\
@@ -25,7 +28,9 @@ on a cluster, as a job array and one job after it:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of ``maskgen tokenize``."""
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="file, directory, glob, or - for standard input")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="file, directory, glob, URL, or - for standard input"
+    )
     parser.add_argument("--tokenizer", required=True, metavar="PATH", help="tokenizer.json, vocab.txt, or a folder")
     parser.add_argument("--output-prefix", required=True, metavar="P", help="where the datasets go")
 
@@ -97,7 +102,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="of input in a shard, the most that an interruption costs (8M; more for large inputs)",
     )
-    how.add_argument("--work-dir", metavar="DIR", help="for unfinished work (P.maskgen-work)")
+    how.add_argument(
+        "--work-dir", metavar="DIR", help="for unfinished work and copies of inputs behind URLs (P.maskgen-work)"
+    )
     how.add_argument("--dry-run", action="store_true", help="say what would be done, and about how long it would take")
     how.add_argument("--quiet", action="store_true", help="no progress and no summary")
 

@@ -1,6 +1,7 @@
 """Train a tokenizer on your own text: WordPiece, byte-level BPE or Unigram."""
 
 import argparse
+import os
 
 EXAMPLES = """\
   maskgen train-tokenizer corpus.jsonl --vocab-size 30000 --output my-tokenizer
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="file, directory or glob: JSON lines, plain text, Parquet, saved datasets; compressed or not",
+        help="file, directory, glob or URL: JSON lines, plain text, Parquet, saved datasets; compressed or not",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="where tokenizer.json goes")
     parser.add_argument("--model", choices=("wordpiece", "bpe", "unigram"), default="wordpiece")
@@ -39,12 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text-documents", choices=("line", "block", "file"), default="line", help="of plain text (%(default)s)"
     )
+    parser.add_argument("--work-dir", metavar="DIR", help="for copies of inputs behind URLs (DIR.maskgen-work)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and save."""
     from preprocess.pipeline.options import Options
-    from preprocess.pipeline.texts import read_texts
+    from preprocess.pipeline.texts import read_texts, stage_inputs
+    from preprocess.staging import Staging
     from preprocess.tokenization.training import TrainingSettings, save_tokenizer, train_tokenizer
 
     settings = TrainingSettings(
@@ -58,8 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
     settings.check()
     options = Options(json_keys=(arguments.json_key,), text_documents=arguments.text_documents)
     options.check()
-    tokenizer = train_tokenizer(lambda: read_texts(arguments.inputs, options), settings)
+    work = arguments.work_dir or f"{os.path.normpath(arguments.output)}.maskgen-work"
+    staging = Staging(os.path.join(work, "inputs"), quiet=False)
+    staged = stage_inputs(arguments.inputs, options, staging)
+    tokenizer = train_tokenizer(lambda: read_texts(arguments.inputs, options, staged), settings)
     for path in save_tokenizer(tokenizer, arguments.output):
         print(path)
+    staging.remove()
     print(f"{tokenizer.get_vocab_size()} ids")
     return 0

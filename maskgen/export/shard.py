@@ -11,7 +11,7 @@ from maskgen.export.columns import Column, ContentDigest, columns_of
 from maskgen.export.settings import Plan
 from maskgen.samples.opening import AnySamples
 from preprocess.errors import MaskgenError, os_failure
-from preprocess.pipeline.work_folder import file_sha256
+from preprocess.indexed.parts import file_sha256
 
 ROWS, CELLS = 2048, 1 << 21  # most of a batch, which is a row group: about 100 MB as arrays, 20 MB as columns
 

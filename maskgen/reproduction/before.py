@@ -15,10 +15,13 @@ from maskgen.input_places import InputPlaces
 from maskgen.reproduction.recipe import Recipe, ReproductionError
 from preprocess.corpora.corpus_file import CorpusFile
 from preprocess.corpora.inputs import find_again, input_look
+from preprocess.corpora.remote_inputs import find_remote_inputs
+from preprocess.indexed.parts import file_sha256
 from preprocess.indexed.sidecar import InputFile
 from preprocess.pipeline.options import Options, TokenizerChoice
 from preprocess.pipeline.plan import identity_digest, make_plan, plan_digest, tokenizer_facts
-from preprocess.pipeline.work_folder import file_sha256
+from preprocess.staging import Staging
+from preprocess.stores import is_url
 from preprocess.tokenization import Tokenizer
 
 SHOWN = 5  # of inputs that differ
@@ -26,18 +29,26 @@ SEEDS = 10_000  # that are tried, when the seed may be what was changed
 Finding = tuple[str | None, str]  # what differs, if anything does; what else to say
 
 
-def find_files(recipe: Recipe, places: InputPlaces) -> list[CorpusFile]:
-    """The inputs where they are now; one that is not there is an error, since nothing can be compared without it."""
+def find_files(recipe: Recipe, places: InputPlaces, staging: Staging) -> list[CorpusFile]:
+    """The inputs where they are now; one that is not there is an error, since nothing can be compared without it.
+
+    Those that are behind URLs are copied to the folder of `staging`.
+    """
     found = []
+    options = recipe.options
+    urls = [path for path in (places.path(known.name) for known in recipe.sidecar.inputs) if is_url(path)]
+    copies = find_remote_inputs(urls, format=options.format).stage(staging)
     for known in recipe.sidecar.inputs:
         path = places.path(known.name)
+        if path in copies:
+            path = copies[path][0].path
         if recipe.options.format != "datasets" and not os.path.lexists(path):
             what = "standard input" if known.name == "-" else f"the input {known.name}"
             raise ReproductionError(
                 f"{path}: found nothing, expected {what} of {known.bytes:,} bytes; say where it is now with --input="
                 f"{known.name}=PATH or --root DIR"
             )
-        found.append(find_again(known.name, path, format=recipe.options.format, split=recipe.options.split))
+        found.append(find_again(known.name, path, format=options.format, split=options.split))
     return found
 
 
@@ -53,7 +64,8 @@ def compare_inputs(recipe: Recipe, files: list[CorpusFile]) -> Finding:
 
 
 def _compare_input(known: InputFile, file: CorpusFile) -> tuple[str | None, bool]:
-    where = known.name if file.path == os.path.abspath(known.name) else f"{known.name} ({file.path})"
+    is_there = file.path == os.path.abspath(known.name) or is_url(known.name)
+    where = known.name if is_there else f"{known.name} ({file.path})"
     if file.bytes != known.bytes:
         return f"{where}: {known.bytes:,} bytes then, {file.bytes:,} now", True
     if known.sha256 is not None:

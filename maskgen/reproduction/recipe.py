@@ -29,6 +29,7 @@ COMMAND = {
     "roles": dict,
     "inputs": int,
     "keep_shards": bool,
+    "remote": dict,
 }
 
 

@@ -16,9 +16,11 @@ from maskgen.reproduction.before import (
     find_tokenizer,
 )
 from maskgen.reproduction.recipe import Recipe, ReproductionError
-from preprocess.indexed.object_store import dataset_exists, is_url
+from preprocess.indexed.object_store import dataset_exists
 from preprocess.indexed.sidecar import read_sidecar
 from preprocess.pipeline.run import Manner, tokenize
+from preprocess.staging import Staging
+from preprocess.stores import is_url
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,22 @@ def reproduce(recipe: Recipe, request: Request | None = None) -> Iterator[Stage]
 
 
 def _stages(recipe: Recipe, request: Request) -> Iterator[Stage]:
-    files = find_files(recipe, request.places)
-    path = find_tokenizer(recipe, request.tokenizer, request.places)
-    _refuse_prefix(recipe, request.output_prefix)
-    yield Stage("inputs", *compare_inputs(recipe, files))
-    choice, tokenizer = recipe.tokenizer_at(path)
-    yield Stage("tokenizer", *compare_tokenizer(recipe, tokenizer))
-    yield Stage("options", *compare_options(recipe, choice, tokenizer, files))
     with ExitStack() as stack:
+
+        def folder(what: str) -> str:
+            return stack.enter_context(tempfile.TemporaryDirectory(prefix=f"maskgen-{what}-", dir=request.work_dir))
+
+        staging = Staging(os.path.join(folder("inputs"), "inputs"), quiet=request.quiet)
+        files = find_files(recipe, request.places, staging)
+        path = find_tokenizer(recipe, request.tokenizer, request.places)
+        _refuse_prefix(recipe, request.output_prefix)
+        yield Stage("inputs", *compare_inputs(recipe, files))
+        choice, tokenizer = recipe.tokenizer_at(path)
+        yield Stage("tokenizer", *compare_tokenizer(recipe, tokenizer))
+        yield Stage("options", *compare_options(recipe, choice, tokenizer, files))
         prefix, options = request.output_prefix, recipe.options
         if prefix is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="maskgen-again-", dir=request.work_dir))
-            prefix = os.path.join(folder, "again")
+            prefix = os.path.join(folder("again"), "again")
             options = replace(options, provenance=True)  # so that the line of a document that differs can be named
         manner = Manner(request.workers, engine=request.engine, max_errors="100%", quiet=request.quiet)
         content = {file.name: file.sha256 for file in recipe.sidecar.inputs if file.sha256 is not None}

@@ -12,18 +12,18 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import BinaryIO
 
 from preprocess.corpora.compression import EXTENSIONS, HEAD_BYTES, compression_of, open_stream, zstandard_context
 from preprocess.corpora.corpus_file import UTF8_MARK, CorpusFile, has_foreign_mark
 from preprocess.corpora.errors import CorpusError
 from preprocess.corpora.saved_datasets import hub_dataset, is_saved_dataset, saved_dataset
-from preprocess.errors import MaskgenError, os_failure
+from preprocess.errors import ExplainedError, MaskgenError, os_failure
 from preprocess.probing import look_at
+from preprocess.staging import StagedFile
 
 FORMATS = ("auto", "jsonl", "text", "parquet", "datasets")
 
@@ -55,13 +55,25 @@ class FoundInputs:
     left_out: list[str] = field(default_factory=list)
 
 
-def find_inputs(arguments: Sequence[str], *, format: str = "auto", split: str | None = None) -> FoundInputs:  # noqa: A002
-    """Find the files that `arguments` name: files, folders, globs, and Hugging Face datasets."""
+def find_inputs(
+    arguments: Sequence[str],
+    *,
+    format: str = "auto",  # noqa: A002
+    split: str | None = None,
+    staged: Mapping[str, Sequence[StagedFile]] | None = None,
+) -> FoundInputs:
+    """Find the files that `arguments` name: files, folders, globs, and Hugging Face datasets.
+
+    Of a URL, `staged` has the local copies of its files (preprocess.corpora.remote_inputs makes them).
+    """
     if format not in FORMATS:
         raise CorpusError("--format", "", repr(format), f"one of {', '.join(FORMATS)}", "choose one of them")
     found = FoundInputs()
     for argument in arguments:
-        _add(argument, format, split, found)
+        if staged is not None and argument in staged:
+            _add_staged(argument, staged[argument], format, found)
+        else:
+            _add(argument, format, split, found)
     _refuse_repetitions(found.files)
     if split is not None and not any(file.format == "datasets" for file in found.files):
         raise CorpusError("--split", "", repr(split), "a Hugging Face dataset among the inputs", "leave --split out")
@@ -74,7 +86,7 @@ def find_again(name: str, path: str, *, format: str = "auto", split: str | None 
         return hub_dataset(name, split)
     if format in ("auto", "datasets") and is_saved_dataset(path):
         return replace(saved_dataset(path, split), name=name)
-    its_format = format if format != "auto" else _format_by_name(name) or _format_by_content(path)
+    its_format = format if format != "auto" else format_by_name(name) or _format_by_content(path)
     if its_format is None:
         raise _no_corpus(path, format)
     return replace(_corpus_file(path, its_format), name=name)
@@ -96,23 +108,22 @@ def input_look(file: CorpusFile) -> str | None:
     return digest.hexdigest()[:32]
 
 
-def spool_stdin(stream: BinaryIO, folder: str) -> str:
-    """Copy a stream to a file in `folder`, which exists as soon as it is complete, and return its path."""
-    path = os.path.join(folder, "stdin")
-    partial = f"{path}.partial"
-    try:
-        with open(partial, "wb") as file:
-            while data := stream.read(1 << 20):
-                file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise os_failure(path, "copy standard input there", error, "check the disk and what is piped in") from error
-    finally:
-        if os.path.lexists(partial):
-            os.remove(partial)
-    return path
+def _add_staged(url: str, files: Sequence[StagedFile], wanted: str, found: FoundInputs) -> None:
+    """Add local copies under the URLs of what they are copies of."""
+    before = len(found.files)
+    for file in files:
+        try:
+            named = len(files) == 1 and file.url == url
+            its_format = _format_of_named(file.path, wanted) if named else _format_of_listed(file.path, wanted)
+            if its_format is None:
+                found.left_out.append(file.url)
+            else:
+                found.files.append(replace(_corpus_file(file.path, its_format), name=file.url))
+        except ExplainedError as error:
+            error.path = file.url
+            raise
+    if len(found.files) == before:
+        raise _no_corpus(url, wanted)
 
 
 def _add(argument: str, wanted: str, split: str | None, found: FoundInputs) -> None:
@@ -174,8 +185,8 @@ def _walk(top: str, wanted: str, split: str | None, found: FoundInputs) -> None:
             found.files.append(saved_dataset(folder, split))
             folders.clear()
             continue
-        found.left_out += [f"{os.path.join(folder, name)}/" for name in folders if _is_private(name)]
-        folders[:] = sorted(name for name in folders if not _is_private(name))
+        found.left_out += [f"{os.path.join(folder, name)}/" for name in folders if is_private(name)]
+        folders[:] = sorted(name for name in folders if not is_private(name))
         for name in names:
             _add_listed(os.path.join(folder, name), wanted, found)
 
@@ -186,18 +197,19 @@ def _unreadable(error: OSError) -> None:
 
 def _add_listed(path: str, wanted: str, found: FoundInputs) -> None:
     """Add a file that was not named itself, if it is a corpus of the wanted format."""
-    if _is_private(os.path.basename(path)) or (its_format := _format_of_listed(path, wanted)) is None:
+    if is_private(os.path.basename(path)) or (its_format := _format_of_listed(path, wanted)) is None:
         found.left_out.append(path)
     else:
         found.files.append(_corpus_file(path, its_format))
 
 
-def _is_private(name: str) -> bool:
+def is_private(name: str) -> bool:
     """Whether a name is one that tools give to what is not data: .git, _SUCCESS, _temporary."""
     return name.startswith((".", "_"))
 
 
-def _format_by_name(path: str) -> str | None:
+def format_by_name(path: str) -> str | None:
+    """The format that a name promises, with or without the ending of a compression."""
     stem, extension = os.path.splitext(os.path.basename(path).lower())
     if extension in EXTENSIONS:
         extension = os.path.splitext(stem)[1]
@@ -205,7 +217,7 @@ def _format_by_name(path: str) -> str | None:
 
 
 def _format_of_listed(path: str, wanted: str) -> str | None:
-    by_name = _format_by_name(path)
+    by_name = format_by_name(path)
     if by_name is None:
         by_name = "text" if wanted == "text" else _format_by_content(path)
     return by_name if wanted in ("auto", by_name) else None
@@ -215,7 +227,7 @@ def _format_of_named(path: str, wanted: str) -> str:
     if wanted == "datasets":
         expected = "a folder that Dataset.save_to_disk wrote, or the name of a dataset on the hub"
         raise CorpusError(path, "", "a file", expected, "name the folder, or another --format")
-    its_format = wanted if wanted != "auto" else _format_by_name(path) or _format_by_content(path)
+    its_format = wanted if wanted != "auto" else format_by_name(path) or _format_by_content(path)
     if its_format is None:
         _refuse_archive(path, _head(path))
         expected = f"a name that ends in {', '.join(_FORMAT_OF)}, or content that starts with {{"

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from preprocess.errors import IndexedDatasetError, os_failure
+from preprocess.stores import is_url
 
 if sys.byteorder != "little":
     raise ImportError("indexed datasets are little-endian files and are mapped as they are; this machine is big-endian")
@@ -90,8 +91,15 @@ def plain_prefix(path: str | bytes | os.PathLike[str]) -> str:
 
 
 def dataset_prefix(path: str | bytes | os.PathLike[str]) -> str:
-    """The prefix that `path` means: itself, or without its ``.bin`` or ``.idx`` when it names one of the two files."""
+    """The prefix that `path` means: itself, or without its ``.bin`` or ``.idx`` when it names one of the two files.
+
+    Of a URL it is that of a local copy.
+    """
     prefix = plain_prefix(path)
+    if is_url(prefix):
+        from preprocess.indexed.local_copy import local_copy
+
+        return local_copy(prefix.removesuffix(".idx").removesuffix(".bin"))
     stem, extension = os.path.splitext(prefix)
     if extension in (".bin", ".idx") and not os.path.lexists(idx_path(prefix)) and os.path.lexists(idx_path(stem)):
         return stem

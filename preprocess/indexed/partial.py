@@ -19,9 +19,10 @@ from typing import Protocol
 
 from preprocess.errors import IndexedDatasetError, os_failure
 from preprocess.indexed.format import plain_prefix
-from preprocess.indexed.object_store import PUBLISHED, ObjectStore, is_url
+from preprocess.indexed.object_store import PUBLISHED, ObjectStore
 from preprocess.indexed.parts import read_parts
 from preprocess.indexed.sidecar import is_sidecar
+from preprocess.stores import is_url
 
 SPOOLS = ("lengths", "boundaries", "modes")
 # What copy_file_range and sendfile answer on file systems that cannot: then bytes go through this process.
@@ -110,12 +111,15 @@ class PartFile:
 
 
 class PartialDataset:
-    """All temporary files of one dataset under `prefix`, the lock on it, and its commit."""
+    """All temporary files of one dataset under `prefix`, the lock on it, and its commit.
 
-    def __init__(self, prefix: str | bytes | os.PathLike[str]) -> None:
+    `staging` is the folder for what goes to an object store, by default the system's temporary folder.
+    """
+
+    def __init__(self, prefix: str | bytes | os.PathLike[str], staging: str | None = None) -> None:
         self.target = plain_prefix(prefix)
         self._store = ObjectStore(self.target) if is_url(self.target) else None
-        self.prefix = self.target if self._store is None else self._store.staging_prefix()
+        self.prefix = self.target if self._store is None else self._store.staging_prefix(staging)
         self._folder = os.path.dirname(os.path.abspath(self.prefix))
         with _explained(self._folder, "create the folder"):
             os.makedirs(self._folder, exist_ok=True)
@@ -175,8 +179,9 @@ class PartialDataset:
             if os.path.isdir(path):
                 found, remedy = "a folder of that name", "choose another output prefix"
                 raise IndexedDatasetError(path, "output", found, "a free name or a file to replace", remedy)
-        path = f"{self.prefix}.json"
-        if os.path.lexists(path) and not is_sidecar(path):  # raw corpora are often called PREFIX.json
+        path = f"{self.target}.json"
+        is_foreign = os.path.lexists(path) and not is_sidecar(path)  # raw corpora are often called PREFIX.json
+        if is_foreign or (self._store is not None and self._store.has_foreign_json()):
             found, remedy = "a file that is no sidecar of a dataset", "choose another output prefix, or move that file"
             raise IndexedDatasetError(path, "output", found, "a free name or an older sidecar", remedy)
 

@@ -1,6 +1,7 @@
 """Reading a file from end to end in chunks, with the digest of each of its parts."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 from preprocess.errors import IndexedDatasetError, os_failure
@@ -33,3 +34,11 @@ def read_parts(path: str, sizes: Sequence[int], on_digest: Callable[[int, str], 
                     on_digest(number, digest.hexdigest())
     except OSError as error:
         raise os_failure(path, f"read it at byte {position}", error, "check the disk and the network") from None
+
+
+def file_sha256(path: str) -> str:
+    """The digest of a whole file."""
+    digest = hashlib.sha256()
+    for data in read_parts(path, [os.path.getsize(path)]):
+        digest.update(data)
+    return digest.hexdigest()

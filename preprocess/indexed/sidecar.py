@@ -152,9 +152,14 @@ def is_sidecar(path: str) -> bool:
         return False
     try:
         with open(path, "rb") as file:
-            return f'"{FORMAT}"'.encode() in file.read(100)
+            return begins_as_sidecar(file.read(100))
     except OSError as error:
         raise os_failure(path, "open it", error, "check the disk and the network") from None
+
+
+def begins_as_sidecar(content: bytes) -> bool:
+    """Whether these are the first bytes of a sidecar, or all of them."""
+    return f'"{FORMAT}"'.encode() in content[:100]
 
 
 def read_sidecar(prefix: str) -> Sidecar | None:
@@ -167,13 +172,20 @@ def read_sidecar(prefix: str) -> Sidecar | None:
         raise IndexedDatasetError(path, "size", f"{size} bytes", f"at most {LARGEST}", REMEDY)
     try:
         with open(path, "rb") as file:
-            facts = json.loads(file.read())
+            content = file.read()
+    except OSError as error:
+        raise os_failure(path, "read it", error, "check the disk and the network") from None
+    return parse_sidecar(path, content)
+
+
+def parse_sidecar(path: str, content: bytes) -> Sidecar:
+    """The sidecar with this content; `path` is for errors."""
+    try:
+        facts = json.loads(content)
     except (ValueError, RecursionError) as error:
         place = f"character {error.pos}" if isinstance(error, json.JSONDecodeError) else "JSON"
         found = str(error).split(":")[0] if isinstance(error, ValueError) else "nesting without end"
         raise IndexedDatasetError(path, place, found, "a JSON object", REMEDY) from None
-    except OSError as error:
-        raise os_failure(path, "read it", error, "check the disk and the network") from None
     return _parse(path, facts)
 
 

@@ -34,7 +34,7 @@ class Assembly:
         self.prefix, self.key, self._dtype, self._work = prefix, key, dtype, work
         self._move = move  # shards' tokens, so that they are there only once
         self.receipts: list[Receipt] = []
-        self._partial = PartialDataset(prefix)
+        self._partial = PartialDataset(prefix, staging=work.path)
         self._out = self._partial.create("bin")
         self._flushed = 0
 

@@ -13,6 +13,7 @@ from preprocess.pipeline.options import Options, TokenizerChoice
 from preprocess.pipeline.output import dataset_prefixes
 from preprocess.pipeline.plan import Plan, make_plan
 from preprocess.pipeline.shard import read_piece
+from preprocess.stores import is_url
 from preprocess.tokenization import Tokenizer
 
 SAMPLE_BYTES = 8 << 20
@@ -25,6 +26,8 @@ def estimate(
     """Lines for people: the plan, time, disk and memory."""
     if "-" in inputs:
         raise MaskgenError("-: found standard input, expected files with --dry-run; save it to a file")
+    for url in filter(is_url, inputs):
+        raise MaskgenError(f"{url}: found a URL, expected files with --dry-run; copy one of its files here, try that")
     options.check()
     tokenizer = choice.load(engine, options)
     found = find_inputs(inputs, format=options.format, split=options.split)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from preprocess.indexed.object_store import is_url
 from preprocess.indexed.sidecar import TokenizerInfo
 from preprocess.pipeline.assembly import Assembly, check_file
 from preprocess.pipeline.output import remove_other_splits, split_prefix
@@ -22,6 +21,7 @@ from preprocess.pipeline.shuffle import shuffle_documents
 from preprocess.pipeline.statistics import LengthHistogram
 from preprocess.pipeline.summary import ErrorLimit, Totals, add_up, sidecar_inputs, sidecar_statistics
 from preprocess.pipeline.work_folder import WorkFolder
+from preprocess.stores import is_url
 from preprocess.tokenization import Tokenizer
 
 
@@ -174,6 +174,7 @@ def run_command(plan: Plan, split: bool) -> dict[str, Any]:
         "strip_accents": plan.tokenizer.strip_accents,
         "roles": dict(plan.tokenizer.roles) or None,
         "keep_shards": split or None,
+        "remote": dict(plan.remote) or None,
     }
     return {name: value for name, value in said.items() if value is not None}
 

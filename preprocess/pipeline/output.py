@@ -1,13 +1,11 @@
 """What lies where the datasets are to go: nothing, the same datasets already, or others that must not be replaced."""
 
-import glob
 import os
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 
-from preprocess.indexed.object_store import dataset_exists, is_url
-from preprocess.indexed.sidecar import Sidecar, read_sidecar
+from preprocess.indexed.object_store import dataset_exists, dataset_sidecar, file_size, names_like, remove_file
+from preprocess.indexed.sidecar import Sidecar
 from preprocess.pipeline.plan import Plan
 from preprocess.pipeline.provenance import lines_path
 from preprocess.pipeline.work_folder import ResumeError, refuse_differences
@@ -27,12 +25,11 @@ def split_prefix(prefix: str, number: int, count: int) -> str:
 
 def remove_other_splits(prefix: str, count: int) -> None:
     """Take away those that an earlier run cut into another number: nobody should train on both."""
-    for name in glob.glob(f"{glob.escape(prefix)}-*-of-*.idx"):
+    for name in names_like(prefix, "-*-of-*.idx"):
         match = SPLIT_NAME.search(name)
         if match and int(match[2]) != count:
             for kind in ("idx", "bin", "json"):
-                with suppress(FileNotFoundError):
-                    os.unlink(f"{name.removesuffix('.idx')}.{kind}")
+                remove_file(f"{name.removesuffix('.idx')}.{kind}")
 
 
 def is_complete(prefixes: Sequence[str], plan: Plan, *, split: bool) -> bool:
@@ -47,7 +44,7 @@ def is_complete(prefixes: Sequence[str], plan: Plan, *, split: bool) -> bool:
 
 
 def _split_datasets(prefix: str) -> list[str]:
-    names = glob.glob(f"{glob.escape(prefix)}-*-of-*.idx")
+    names = names_like(prefix, "-*-of-*.idx")
     matches = [match for match in map(SPLIT_NAME.search, names) if match]
     if not matches:
         return []
@@ -56,7 +53,7 @@ def _split_datasets(prefix: str) -> list[str]:
 
 
 def _refuse_others(prefix: str, plan: Plan) -> None:
-    sidecar = None if is_url(prefix) else read_sidecar(prefix)
+    sidecar = dataset_sidecar(prefix)
     settings = {} if sidecar is None else sidecar.settings
     if sidecar is None or not {"plan", "options", "tokenizer"} <= settings.keys():
         raise ResumeError(
@@ -76,7 +73,7 @@ def _refuse_others(prefix: str, plan: Plan) -> None:
 def _refuse_damage(prefix: str, sidecar: Sidecar, plan: Plan) -> None:
     wanted = {f"{prefix}.bin": sidecar.bin_size, f"{prefix}.idx": sidecar.idx.bytes}
     for path, size in wanted.items():
-        found = os.path.getsize(path) if os.path.exists(path) else None
+        found = file_size(path)
         if found != size:
             was = "nothing" if found is None else f"{found} bytes"
             raise ResumeError(f"{path}: found {was}, expected {size} bytes; make it again with --overwrite")

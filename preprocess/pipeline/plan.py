@@ -62,7 +62,8 @@ class Plan:
     unreadable: Sequence[Unreadable] = ()
     content: Mapping[str, str] = field(
         default_factory=dict
-    )  # sha256 of inputs that have no lasting name (standard input)
+    )  # sha256 of inputs that have no lasting name (standard input) or are copies of what a URL names
+    remote: Mapping[str, str] = field(default_factory=dict)  # versions of what URLs name, also of what was left out
 
     @property
     def total_bytes(self) -> int:
@@ -102,6 +103,7 @@ class Plan:
             "tokenizer": {**asdict(self.tokenizer), "path": os.path.abspath(self.tokenizer.path)},
             "tokenizer_facts": self.tokenizer_facts,
             "content": self.content,
+            "remote": self.remote,
             "files": [asdict(file) for file in self.files],
             "unreadable": [asdict(file) for file in self.unreadable],
             "shards": [[[p.file, p.begin, p.end, p.bytes] for p in shard] for shard in self.shards],
@@ -121,6 +123,7 @@ class Plan:
             shards=[[Piece(*piece) for piece in shard] for shard in facts["shards"]],
             unreadable=[Unreadable(**file) for file in facts["unreadable"]],
             content=facts["content"],
+            remote=facts.get("remote", {}),
         )
 
 
@@ -151,6 +154,7 @@ def make_plan(
     tokenizer: Tokenizer,
     files: Sequence[CorpusFile],
     content: Mapping[str, str] | None = None,
+    remote: Mapping[str, str] | None = None,
 ) -> Plan:
     """Cut the inputs into shards."""
     if len(options.json_keys) > 1 and any(file.format == "text" for file in files):
@@ -182,6 +186,7 @@ def make_plan(
         [shard for shard in shards if shard],
         unreadable,
         dict(content or {}),
+        dict(remote or {}),
     )
 
 

@@ -5,29 +5,28 @@ inputs, options, tokenizer --> plan --> work folder (what an earlier run has fin
 """
 
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from preprocess.corpora.corpus_file import CorpusFile
-from preprocess.corpora.inputs import find_inputs, spool_stdin
+from preprocess.corpora.remote_inputs import RemoteInputs
 from preprocess.errors import MaskgenError
-from preprocess.indexed.object_store import is_url
-from preprocess.indexed.sidecar import is_sidecar
+from preprocess.indexed.object_store import dataset_exists, remove_file
 from preprocess.pipeline.executors import Executor, Job, Place, ShardFailedError
 from preprocess.pipeline.finish import Finish
 from preprocess.pipeline.moved import restore
 from preprocess.pipeline.options import Options, TokenizerChoice
 from preprocess.pipeline.output import dataset_prefixes, is_complete
-from preprocess.pipeline.plan import Plan, make_plan
+from preprocess.pipeline.plan import Plan, make_plan, tokenizer_facts
 from preprocess.pipeline.progress import ProgressBar
 from preprocess.pipeline.quarantine import write_quarantine
 from preprocess.pipeline.shard_files import read_receipt, sound_receipt
 from preprocess.pipeline.sharing import missing_words, refuse_other_work, remember_share
+from preprocess.pipeline.sources import finished_sources, gather, list_remote, refuse_changed
 from preprocess.pipeline.summary import DEFAULT_LIMIT, ErrorLimit, Summary, Totals
-from preprocess.pipeline.work_folder import ResumeError, WorkFolder, file_sha256
+from preprocess.pipeline.work_folder import ResumeError, WorkFolder
+from preprocess.stores import Store, is_url
 from preprocess.tokenization import Tokenizer
 
 
@@ -87,6 +86,7 @@ class _Run:
         self._found = [each for each in inputs if isinstance(each, CorpusFile)]
         self._choice, self._options, self._manner, self._content = choice, options, manner, content
         self._output_prefix = os.fspath(output_prefix)
+        self._remote = RemoteInputs()
         self._limit = ErrorLimit.parse(manner.max_errors)
         self._work = WorkFolder.of(self._output_prefix, manner.work_dir)
         if is_url(self._output_prefix) and options.provenance:
@@ -99,9 +99,11 @@ class _Run:
         try:
             with self._work.lock(shared=self._manner.share is not None):
                 tokenizer = self._choice.load(self._manner.engine, self._options)
-                plan = self._plan(tokenizer)
+                self._remote = list_remote(self._inputs, self._options)
+                plan = self._finished(tokenizer) or self._plan(tokenizer)
                 prefixes = dataset_prefixes(self._output_prefix, plan)
                 if self._is_complete(plan, prefixes):
+                    self._work.remove_inputs()
                     return self._summary(plan, prefixes, already_complete=True)
                 plan = self._adopt(plan)
                 summary = self._work_on(plan, tokenizer, prefixes, executor)
@@ -115,31 +117,26 @@ class _Run:
     def _plan(self, tokenizer: Tokenizer) -> Plan:
         if self._found:
             return make_plan(self._options, self._choice, tokenizer, self._found, self._content)
-        names = list(self._inputs)
-        content, spooled = {}, ""
-        if "-" in names:
-            if sys.stdin is None:
-                raise MaskgenError("-: found standard input closed, expected text; pipe it in")
-            if self._manner.share or self._manner.finish:
-                raise MaskgenError(
-                    "-: found standard input, expected files that every task can read; save it to a file"
-                )
-            spooled = spool_stdin(sys.stdin.buffer, self._work.path)
-            names = [spooled if name == "-" else name for name in names]
-            if not os.path.getsize(spooled):
-                raise MaskgenError("-: found nothing on standard input, expected text; check what is piped in")
-            content["-"] = file_sha256(spooled)
-        found = find_inputs(names, format=self._options.format, split=self._options.split)
-        for file in found.files:
-            if file.path.endswith(".quarantine.jsonl") or (file.path.endswith(".json") and is_sidecar(file.path)):
-                found.left_out.append(file.name)  # made by an earlier run in the same folder
-        found.files = [file for file in found.files if file.name not in found.left_out]
-        files = [replace(file, name="-") if file.name == spooled else file for file in found.files]
-        if found.left_out:
-            self._manner.notes.append(f"left out, since they are no corpus: {', '.join(found.left_out[:5])}" + (
-                f" and {len(found.left_out) - 5} more" if len(found.left_out) > 5 else ""
-            ))  # fmt: skip
-        return make_plan(self._options, self._choice, tokenizer, files, content)
+        alone = not (self._manner.share or self._manner.finish)
+        quiet = self._manner.quiet
+        sources = gather(self._inputs, self._remote, self._options, self._work, alone=alone, quiet=quiet)
+        self._manner.notes.extend(sources.notes)
+        return make_plan(self._options, self._choice, tokenizer, sources.files, sources.content, sources.remote)
+
+    def _finished(self, tokenizer: Tokenizer) -> Plan | None:
+        """The plan of datasets that are there already and made from what the URLs still name, without a download."""
+        facts = tokenizer_facts(tokenizer)
+        plan = Plan(self._options, self._choice, facts, [], [], remote=self._remote.versions)
+        if not self._remote.files or self._manner.overwrite:
+            return None
+        refuse_changed(self._work, self._remote)
+        unfinished = self._work.load_plan_or_none()
+        prefixes = dataset_prefixes(self._output_prefix, plan)
+        if unfinished is not None or self._manner.keep_shards or not all(map(dataset_exists, prefixes)):
+            return None
+        sources = finished_sources(self._inputs, self._remote, prefixes)
+        plan = replace(plan, files=sources.files, content=sources.content) if sources else plan
+        return plan if sources and self._is_complete(plan, prefixes) else None
 
     def _is_complete(self, plan: Plan, prefixes: Sequence[str]) -> bool:
         unfinished = self._work.load_plan_or_none()
@@ -248,12 +245,15 @@ class _Run:
     def _write_quarantine(self, plan: Plan, finish: Finish) -> str | None:
         """Before the limit is checked, since a run that stops there is one whose bad records people want to see."""
         path = f"{self._output_prefix}.quarantine.jsonl"
+        local = self._work.file("quarantine.jsonl") if is_url(path) else path
+        kept = None
         if plan.options.on_error == "quarantine":
-            return write_quarantine(path, plan, self._work, finish.receipts)
-        if not is_url(path):
-            with suppress(FileNotFoundError):
-                os.unlink(path)  # of an earlier run under the same name: it would tell of other datasets
-        return None
+            kept = write_quarantine(local, plan, self._work, finish.receipts)
+        if kept is None:
+            remove_file(path)  # of an earlier run under the same name: it would tell of other datasets
+        elif local != path:
+            Store(path).upload(local)
+        return None if kept is None else path
 
     def _summary(
         self,

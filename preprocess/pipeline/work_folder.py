@@ -6,6 +6,7 @@
                        /00007.lines.3f9c...  .quarantine        where they are asked for
                        /00007.receipt.json                      last, by a rename: a shard with a receipt is complete
                        /assembled.0.bin                         the tokens of the first shards, whose own .bin are gone
+                       /inputs                                  local copies of what URLs name (staging.py)
 
 A receipt names the files that belong to it. Their names end in random digits, so that two processes that run the same
 shard (a worker whose parent was killed, and its successor) do not meet; whose receipt comes last does not matter, since
@@ -13,7 +14,6 @@ the bytes are the same. (Renaming every file took 2 % of a run.)
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -24,11 +24,11 @@ from dataclasses import replace
 from io import FileIO
 
 from preprocess.errors import MaskgenError, os_failure
-from preprocess.indexed.object_store import is_url
-from preprocess.indexed.parts import read_parts
 from preprocess.pipeline.plan import Plan, differences
+from preprocess.stores import is_url
 
 SPOOL = "stdin"  # the name under which standard input is kept
+INPUTS = "inputs"  # the folder of local copies of what URLs name
 PATIENCE = 10.0  # seconds to wait for the processes of a run that was killed a moment ago
 
 
@@ -66,6 +66,11 @@ class WorkFolder:
     def plan_path(self) -> str:
         """Where the plan is."""
         return os.path.join(self.path, "plan.json")
+
+    @property
+    def inputs(self) -> str:
+        """The folder for local copies of inputs."""
+        return self.file(INPUTS)
 
     def receipt_path(self, number: int) -> str:
         """A shard's receipt."""
@@ -121,13 +126,17 @@ class WorkFolder:
                 time.sleep(0.2)
 
     def clear(self) -> None:
-        """Take away all unfinished work, but neither the lock nor what was read from standard input."""
-        for name in os.listdir(self.path):
+        """Take away all unfinished work, but neither the lock nor copies of inputs."""
+        for name in set(os.listdir(self.path)) - {"lock", SPOOL, INPUTS}:
             path = os.path.join(self.path, name)
             if os.path.isdir(path):
                 shutil.rmtree(path)
-            elif name not in ("lock", SPOOL):
+            else:
                 os.unlink(path)
+
+    def remove_inputs(self) -> None:
+        """Take away the copies of inputs, when nothing needs them any more."""
+        shutil.rmtree(self.inputs, ignore_errors=True)
 
     def remove_if_empty(self) -> None:
         """Take the folder away when there is no work in it, so that a refused command leaves nothing."""
@@ -212,11 +221,3 @@ def write_chunks(path: str, chunks: Iterable[bytes]) -> None:
 def dump(facts: object) -> bytes:
     """JSON as all files here have it."""
     return json.dumps(facts, separators=(",", ":")).encode("ascii")
-
-
-def file_sha256(path: str) -> str:
-    """The digest of a whole file."""
-    digest = hashlib.sha256()
-    for data in read_parts(path, [os.path.getsize(path)]):
-        digest.update(data)
-    return digest.hexdigest()
