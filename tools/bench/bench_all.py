@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every bench of this folder, one table of all of them, and a plot.
 
-    python tools/bench/bench_all.py --corpus english.jsonl multilingual.jsonl --tokenizer bert-base-uncased/tokenizer.json
+    python tools/bench/bench_all.py --corpus CORPUS.jsonl ... --tokenizer TOKENIZER.json [--helper helpers.cpp]
     python tools/bench/bench_all.py --quick [--only help sentences]
 
 Each bench is a process of its own, one after the other; what it prints is shown as it comes, and its figures come back
@@ -57,18 +57,21 @@ def main() -> int:
     """Run, print, write."""
     arguments = arguments_of()
     names = arguments.only or list(SUITE)
+    where = f"commit {commit()} on {machine()}"  # before the run, during which either may change
+    page = page_of(arguments)
+    if page is not None:
+        around_table(page)  # before hours of work
     with tempfile.TemporaryDirectory(prefix="bench-all-") as folder:
         inputs = quick_inputs(folder) if arguments.quick else given_inputs(arguments)
         outcomes = [measured(name, inputs, arguments, folder) for name in names]
     table = "\n".join(table_lines(outcomes))
-    print(f"\nMeasured on {machine()}; commit {commit()}\n\n{table}")
-    page = page_of(arguments)
+    print(f"\nMeasured at {where}\n\n{table}")
     if page is None:
         print(
             "\nNo page is written: a part of the benches, or quick ones, are no figures for the docs (--output PAGE)."
         )
     else:
-        write_page(page, f"{measured_line(arguments)}\n\n{table}", outcomes)
+        write_page(page, f"{measured_line(arguments, where)}\n\n{table}", outcomes)
         print(f"\nwritten: {page}, {plot_of(page)}")
     failed = [outcome.name for outcome in outcomes if outcome.failures]
     if failed:
@@ -168,7 +171,7 @@ def table_lines(outcomes: Sequence[Outcome]) -> list[str]:
 def cells(row: Row) -> str:
     """The columns of one figure."""
     yardstick = row.against if row.yardstick is None else f"{shown(row.yardstick, row.unit)}, {row.against}"
-    ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
+    ratio = "" if row.ratio is None else shown(row.ratio, "").strip()
     return " | ".join([plain(row.what), shown(row.ours, row.unit), plain(yardstick), ratio])
 
 
@@ -178,7 +181,7 @@ def plain(words: str) -> str:
     return short.replace("|", "\\|")[:160]
 
 
-def measured_line(arguments: argparse.Namespace) -> str:
+def measured_line(arguments: argparse.Namespace, where: str) -> str:
     """With what, and on what."""
     words = ["python tools/bench/bench_all.py"]
     if arguments.corpus:
@@ -189,14 +192,28 @@ def measured_line(arguments: argparse.Namespace) -> str:
     words += ["--rounds", str(arguments.rounds)] if arguments.rounds else []
     words += ["--only", *arguments.only] if arguments.only else []
     words += ["--quick"] if arguments.quick else []
-    return fill(f"Measured by `{' '.join(words)}` at commit {commit()} on {machine()}.", 120, break_on_hyphens=False)
+    return fill(f"Measured by `{' '.join(words)}` at {where}.", 120, break_on_hyphens=False)
 
 
 def page_of(arguments: argparse.Namespace) -> str | None:
     """Where the table goes."""
     if arguments.output:
-        return os.path.abspath(arguments.output)
+        return str(os.path.abspath(arguments.output))
     return None if arguments.quick or arguments.only else PAGE
+
+
+def around_table(page: str) -> tuple[str, str]:
+    """What stands before and behind the table; of a page that is not there, a heading."""
+    try:
+        with open(page, encoding="utf-8") as file:
+            words = file.read()
+    except FileNotFoundError:
+        return "# Benchmarks\n\n", ""
+    before, begin, rest = words.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        sys.exit(f"{page}: found no lines {BEGIN.strip()} and {END.strip()}, expected both; put them around the table")
+    return before, after
 
 
 def plot_of(page: str) -> str:
@@ -206,17 +223,7 @@ def plot_of(page: str) -> str:
 
 def write_page(page: str, table: str, outcomes: Sequence[Outcome]) -> None:
     """Put the table between the markers of `page`, whose other words stay, and the plot beside it."""
-    try:
-        with open(page, encoding="utf-8") as file:
-            words = file.read()
-    except FileNotFoundError:
-        words = f"# Benchmarks\n\n{BEGIN}{END}"
-    before, begin, rest = words.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        sys.exit(
-            f"{page}: found no lines {BEGIN.strip()} and {END.strip()}, expected both; put them where the table goes"
-        )
+    before, after = around_table(page)
     groups = {
         outcome.name: [(f"{row.what} / {row.against}", row.ratio) for row in outcome.rows if row.ratio is not None]
         for outcome in outcomes

@@ -1,10 +1,12 @@
-"""Ratios as lying bars on a log axis, in SVG: from 1 to the right what is faster than its yardstick, to the left the rest.
+"""Ratios as lying bars on a log axis, in SVG: from 1 to the right what is faster than its yardstick, else to the left.
 
 titled groups of (name, ratio) --Scale--> bars, ticks, names --> one SVG that follows the reader's dark or light colours
 """
 
 import math
 from collections.abc import Mapping, Sequence
+
+from results import shown
 
 from maskgen.report.markup import text
 from maskgen.report.scales import Scale, short
@@ -31,7 +33,7 @@ def drawn(groups: Mapping[str, Sequence[tuple[str, float]]]) -> str:
     for tick in ticks(low, high):
         place, kind = f"{across(tick):.1f}", "one" if tick == 1 else "grid"
         shapes.append(f'<line class="{kind}" x1="{place}" x2="{place}" y1="{TOP - 8}" y2="{height - 24}"/>')
-        shapes += [f'<text class="middle" x="{place}" y="{y}">{short(tick)}×</text>' for y in (TOP - 14, height - 8)]
+        shapes += [f'<text class="middle" x="{place}" y="{y}">{short(tick)}</text>' for y in (TOP - 14, height - 8)]
     y = TOP
     for title, rows in groups.items():
         shapes.append(f'<text class="head" x="12" y="{y + 13}">{text(title)}</text>')
@@ -60,7 +62,7 @@ def bar(across: Scale, name: str, ratio: float, y: int) -> list[str]:
         f'<text class="end" x="{NAMES - 8}" y="{y + 13}">{text(cut)}</text>',
         f'<rect class="{kind}" x="{begin:.1f}" y="{y + 3}" width="{max(end - begin, 1):.1f}" height="{LINE - 6}">'
         f"<title>{text(name)}: {ratio:.3g}</title></rect>",
-        f'<text x="{max(end, across(1)) + 5:.1f}" y="{y + 13}">{ratio:.3g}×</text>',
+        f'<text x="{max(end, across(1)) + 5:.1f}" y="{y + 13}">{text(shown(ratio, "").strip())}</text>',
     ]
 
 
