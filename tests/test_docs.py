@@ -219,6 +219,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/reproducing.md",
         "docs/samples.md",
         "docs/rows.md",
+        "docs/scaling.md",
         "docs/schemes.md",
         "docs/sentence-splitting.md",
         "docs/training.md",

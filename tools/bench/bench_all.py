@@ -223,7 +223,6 @@ def plot_of(page: str) -> str:
 
 def write_page(page: str, table: str, outcomes: Sequence[Outcome]) -> None:
     """Put the table between the markers of `page`, whose other words stay, and the plot beside it."""
-    before, after = around_table(page)
     groups = {
         outcome.name: [(f"{row.what} / {row.against}", row.ratio) for row in outcome.rows if row.ratio is not None]
         for outcome in outcomes
@@ -231,9 +230,14 @@ def write_page(page: str, table: str, outcomes: Sequence[Outcome]) -> None:
     plot = plot_of(page)
     with open(plot, "w", encoding="utf-8") as file:
         file.write(drawn({name: rows for name, rows in groups.items() if rows}))
-    image = f"![Ratios of all benches, on a log axis]({os.path.basename(plot)})"
+    write_table(page, f"{table}\n\n![Ratios of all benches, on a log axis]({os.path.basename(plot)})")
+
+
+def write_table(page: str, table: str) -> None:
+    """Put it between the markers."""
+    before, after = around_table(page)
     with open(page, "w", encoding="utf-8") as file:
-        file.write(f"{before}{BEGIN}\n{table}\n\n{image}\n\n{END}{after}")
+        file.write(f"{before}{BEGIN}\n{table}\n\n{END}{after}")
 
 
 if __name__ == "__main__":
