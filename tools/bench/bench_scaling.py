@@ -41,7 +41,7 @@ MANY: Sizes = {
     "mapping": [(20_000_000,)],
 }
 FEW: Sizes = {"plan": [(100, 400), (1_000, 1_000)], "open": [(10_000,), (100_000,)], "mapping": [(200_000,)]}
-SMALL_SHARD = 16 << 10  # bytes, to have very many of them
+SMALL_SHARD = 64 << 10  # bytes, to have very many of them
 
 
 def main() -> None:
