@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import fields
+from textwrap import fill
 
 from bench_all import around_table, write_table
 from machine import commit, machine
@@ -63,7 +64,7 @@ def main() -> None:
                 "--shard-bytes",
                 "256M",
             ),
-            finishing=[finishing(corpus, arguments, folder) for corpus in (inputs[0], inputs[2])],
+            finishing=[finishing(corpus, arguments, folder) for corpus in (inputs[0], inputs[-1])],
             many_shards=finishing(inputs[0], arguments, folder, "--shard-bytes", str(SMALL_SHARD)),
             small_shards=-(-os.path.getsize(inputs[0].path) // SMALL_SHARD),
             fingerprints=[fingerprinted(corpus, arguments, folder) for corpus in (inputs[0], inputs[2])],
@@ -135,12 +136,15 @@ def summary(runs: Sequence[Run]) -> Run:
 
 def finishing(corpus: Corpus, arguments: argparse.Namespace, folder: str, *options: str) -> Run:
     """The job that comes after an array, alone."""
-    prefix = fresh(folder, "finishing")
-    tokenized(corpus, arguments.tokenizer, prefix, *workers(arguments), *options, "--shard", "0/1")
-    started = unfinished(prefix)
-    run = tokenized(corpus, arguments.tokenizer, prefix, *options, "--finish")
+    runs, shards = [], 0
+    for _ in range(arguments.rounds):
+        prefix = fresh(folder, "finishing")
+        tokenized(corpus, arguments.tokenizer, prefix, *workers(arguments), *options, "--shard", "0/1")
+        shards = unfinished(prefix)
+        runs.append(tokenized(corpus, arguments.tokenizer, prefix, *options, "--finish"))
+    run = summary(runs)
     print(
-        f"finishing {corpus.name} apart: {run.seconds:.2f} s, {started:,} shards, {run.memory / 1e6:.0f} MB", flush=True
+        f"finishing {corpus.name} apart: {run.seconds:.2f} s, {shards:,} shards, {run.memory / 1e6:.0f} MB", flush=True
     )
     return run
 
@@ -206,7 +210,7 @@ def measured_line(arguments: argparse.Namespace, where: str) -> str:
     words += f" --rounds {arguments.rounds}"
     if arguments.megabytes < 1e9:
         words += f" --megabytes {arguments.megabytes:g}"
-    return f"Measured by `{words}` at {where}."
+    return fill(f"Measured by `{words}` at {where}.", 120, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def amount(value: float) -> str:
     for unit, name in ((TERA, "TB"), (GIGA, "GB"), (MEGA, "MB"), (1e3, "kB")):
         if value >= unit:
             return f"{value / unit:.3g} {name}" if value < 1000 * unit else f"{value / unit:,.0f} {name}"
-    return f"{value:.3g} bytes"
+    return f"{value:.3g} bytes" if value >= 1 else "0 bytes"
 
 
 def duration(seconds: float) -> str:

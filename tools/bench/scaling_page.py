@@ -38,7 +38,7 @@ class Parts:
 
     workers: int
     large_shards: Run  # of 256 MB
-    finishing: Sequence[Run]  # of the first and the third size
+    finishing: Sequence[Run]  # of the first and the last size
     many_shards: Run  # the same as the first, in `small_shards` of them
     small_shards: int
     fingerprints: Sequence[Run]
@@ -96,7 +96,7 @@ def part_lines(found: Measured, parts: Parts) -> list[str]:
     return [
         "| part | measured | that is |",
         "|---|---|---|",
-        f"| `--finish`, apart | {duration(parts.finishing[-1].seconds)} for {amount(found.corpora[2].text)} of text | "
+        f"| `--finish`, apart | {duration(parts.finishing[-1].seconds)} for {amount(found.corpora[-1].text)} of text | "
         f"{duration(per_text * TERA)} a TB, {amount(parts.finishing[-1].memory)} of memory |",
         f"| the same, {parts.small_shards:,} shards | {duration(parts.many_shards.seconds)} | "
         f"{shards[0] * 1e3:.2g} ms and {amount(shards[1])} of memory a shard |",
@@ -126,7 +126,7 @@ def plan_lines(found: Measured, parts: Parts, cluster: Cluster) -> list[str]:
     copying = costs["bin"] / cluster.stream
     finish = finish_seconds(found, parts) * text
     shard_time, shard_memory = finish_per_shard(parts)
-    index, mapping = parts.separate["open"][-1], parts.separate["mapping"][-1]
+    index, mapping, planned = parts.separate["open"][-1], parts.separate["mapping"][-1], parts.separate["plan"][0]
     memory = parts.large_shards.memory
     rows = [
         ("documents, tokens", f"{documents / 1e9:.3g} billion, {costs['bin'] / 2e12:.3g} trillion (of two bytes)"),
@@ -141,7 +141,7 @@ def plan_lines(found: Measured, parts: Parts, cluster: Cluster) -> list[str]:
         ("memory of a worker, of a machine", f"{amount(memory)}, {amount(memory * cluster.cores)}"),
         (f"`--finish` in one process: by the rate here, at {cluster.stream / GIGA:g} GB/s (assumed)",
          f"{duration(finish + shard_time * cluster.shards)}, {duration(copying)}"),
-        ("its memory", amount(parts.finishing[-1].memory + shard_memory * cluster.shards)),
+        ("its memory", amount(parts.finishing[-1].memory + planned["memory"] + shard_memory * cluster.shards)),
         (f"the same as {cluster.machines} datasets, one a machine",
          f"{duration((finish + shard_time * cluster.shards) / cluster.machines)} by the rate here"),
         ("opening and checking the whole dataset",
@@ -155,11 +155,10 @@ def plan_lines(found: Measured, parts: Parts, cluster: Cluster) -> list[str]:
 
 
 def finish_seconds(found: Measured, parts: Parts) -> float:
-    """Of a byte of text: the slope between two sizes, or the whole where the two are too near to tell."""
-    small, large = (found.corpora[0].text, found.corpora[2].text)
+    """Of a byte of text: the slope between two sizes, of processor time at least (on a busy machine noise hides it)."""
     first, last = parts.finishing
-    slope = (last.seconds - first.seconds) / (large - small)
-    return slope if slope > 0 else last.seconds / large
+    more = found.corpora[-1].text - found.corpora[0].text
+    return max(last.seconds - first.seconds, last.cpu - first.cpu, 0.0) / more
 
 
 def finish_per_shard(parts: Parts) -> tuple[float, float]:

@@ -65,7 +65,7 @@ def rows(sentences: str) -> Figures:
     """Rows of pairs, in memory."""
     count = int(sentences)
     documents = np.arange(0, count + 1, PER_DOCUMENT, dtype=np.int64)
-    sizes = np.random.RandomState(1).randint(SENTENCE - 10, SENTENCE + 11, count).astype(np.int32)
+    sizes = np.random.RandomState(1).randint(SENTENCE - 10, SENTENCE + 11, count, dtype=np.int32)
     before = memory("VmRSS")
     started = time.perf_counter()
     found: Any = mapping.build_mapping(
