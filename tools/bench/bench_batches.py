@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from results import Row, record
 from yardstick import BATCH, LENGTH, Work, compare, parser_of, sentences, vocabulary_of
 
 from maskgen import BertSamples, T5Samples, Vocab, mapping
@@ -47,10 +48,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         if arguments.start_up:
-            start_up(folder, int(arguments.tokens), arguments.rounds)
+            start_up(folder, int(arguments.tokens), arguments.rounds, arguments.results)
         else:
             ways = dict(our_ways(vocabulary_of(arguments.vocabulary), folder))
-            compare(ways, arguments.vocabulary, arguments.rounds)
+            compare(ways, arguments.vocabulary, arguments.rounds, arguments.results)
 
 
 def our_ways(vocab: Vocab, folder: str) -> Iterator[tuple[str, Work]]:
@@ -123,7 +124,7 @@ def used(batch: Any) -> int:
     return int(batch[name].sum())
 
 
-def start_up(folder: str, tokens: int, rounds: int) -> None:
+def start_up(folder: str, tokens: int, rounds: int, results: str | None) -> None:
     """Make the dataset and its mapping, then start processes."""
     prefix = os.path.join(folder, "large")
     rng = np.random.RandomState(0)
@@ -146,6 +147,8 @@ def start_up(folder: str, tokens: int, rounds: int) -> None:
         found.append([float(value) for value in output.split()])
     for name, values in zip(("first batch", "first batch and state"), zip(*found, strict=True), strict=True):
         print(f"{name:<24}{statistics.median(values):6.3f} s after imports (largest {max(values):.3f})")
+        what = f"{name} of a rank, {tokens / 1e6:,.0f} million tokens"
+        record(results, [Row(what, statistics.median(values), "s", against="after imports", less_is_better=True)])
 
 
 def first_batch(prefix: str, vocab: Vocab) -> None:

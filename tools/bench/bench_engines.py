@@ -11,6 +11,7 @@ Peak memory is that of the process less what it had once the texts were loaded.
 import argparse
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from corpus_texts import read_texts
+from results import Missing, Row, bench_parser, record
 
 BATCH_CHARACTERS = 16_000_000
 Encode = Callable[[Sequence[Any]], object]
@@ -103,15 +105,21 @@ def measure(arguments: argparse.Namespace) -> None:
     print(json.dumps(result))
 
 
+def why_not(errors: str) -> str:
+    """The line of standard error that says why an engine cannot be measured."""
+    lines = errors.strip().splitlines()
+    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    return (named or lines or ["no reason given"])[-1].strip()
+
+
 def main() -> int:
     """Measure all engines in turn, several times, and print medians and ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__, rounds=7)
     parser.add_argument("corpus", metavar="CORPUS")
     parser.add_argument("--tokenizer", required=True, metavar="TOKENIZER.json")
     parser.add_argument("--key", default="text")
     parser.add_argument("--megabytes", type=float, default=1e9, help="of text, from the head (default: all)")
     parser.add_argument("--thin", type=int, default=12, help="`tokenizers` gets every so many-th text (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--measure", choices=sorted(ENGINES), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -130,8 +138,9 @@ def main() -> int:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 refused.add(name)
-                reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-                print(f"{name}: not measured ({reason[0][:100]})")
+                reason = why_not(done.stderr)
+                print(f"{name}: not measured ({reason[:100]})")
+                record(arguments.results, [Missing(name, reason[:150])])
                 continue
             results.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
     medians = {
@@ -145,6 +154,10 @@ def main() -> int:
             f"{name:14}{median['start'] * 1e3:7.0f} ms{median['speed']:7.1f} MB/s{median['memory']:11.0f} MB"
             f"{ratio:7.1f}x   {speeds}"
         )
+        if name != "tokenizers":
+            what = f"{name}, {os.path.basename(arguments.corpus)}"
+            peer = medians["tokenizers"]["speed"]
+            record(arguments.results, [Row(what, median["speed"], "MB/s", peer, "tokenizers.encode_batch_fast")])
     return 0
 
 

@@ -20,18 +20,18 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from results import Row, bench_parser, record
 
 from preprocess import IndexedDataset, IndexedDatasetWriter, _native, merge_datasets
 from preprocess.indexed.check import check_index
 from preprocess.indexed.index_file import load_index, open_index
 
-RUNS = 7
 FINISH_LIMIT_MB, MERGE_LIMIT_MB = 600, 300
 
 
 def main() -> None:
     """Run all measurements in a temporary folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__, rounds=7)
     parser.add_argument("--folder", default=tempfile.gettempdir(), help="where the files go (%(default)s)")
     parser.add_argument("--sequences", type=int, default=20_000_000)
     parser.add_argument("--datasets", type=int, default=2_000)
@@ -44,21 +44,26 @@ def main() -> None:
     folder = tempfile.mkdtemp(prefix="bench-indexed-", dir=arguments.folder)
     try:
         print(f"memory before any work (Python, numpy, the package): {in_a_process('nothing'):.0f} MB")
-        measure_finish(folder, arguments.sequences)
-        measure_check(f"{folder}/big")
-        measure_merge(folder, arguments.datasets)
-        measure_reads(folder)
+        rows = [
+            measure_finish(folder, arguments.sequences),
+            measure_check(f"{folder}/big", arguments.rounds),
+            *measure_merge(folder, arguments.datasets),
+            measure_reads(folder, arguments.rounds),
+        ]
+        record(arguments.results, rows)
     finally:
         shutil.rmtree(folder)
 
 
-def measure_finish(folder: str, sequences: int) -> None:
+def measure_finish(folder: str, sequences: int) -> Row:
     """Peak memory of a process that writes and finishes a dataset of many short sequences."""
     peak = in_a_process("write", f"{folder}/big", str(sequences))
     print(f"writing and finishing {sequences:,} sequences: peak {peak:.0f} MB (limit {FINISH_LIMIT_MB})")
+    what = f"memory of writing and finishing {sequences:,} sequences"
+    return Row(what, peak, "MB", against=f"limit {FINISH_LIMIT_MB} MB", less_is_better=True)
 
 
-def measure_merge(folder: str, datasets: int) -> None:
+def measure_merge(folder: str, datasets: int) -> list[Row]:
     """Peak memory and time of merging many datasets, beside cat of the same .bin files."""
     os.mkdir(f"{folder}/parts")
     for number in range(datasets):
@@ -76,22 +81,41 @@ def measure_merge(folder: str, datasets: int) -> None:
         cat.append(timed(lambda: subprocess.run(["bash", "-c", command], check=True)))
     print(f"  merge {median(ours):.2f} s, cat of the .bin files and sync {median(cat):.2f} s, "
           f"ratio {median(ours) / median(cat):.2f}")  # fmt: skip
+    return [
+        Row(
+            f"memory of merging {datasets:,} datasets",
+            peak,
+            "MB",
+            against=f"limit {MERGE_LIMIT_MB} MB",
+            less_is_better=True,
+        ),
+        Row(
+            f"time of merging {datasets:,} datasets",
+            median(ours),
+            "s",
+            median(cat),
+            "cat and sync",
+            less_is_better=True,
+        ),
+    ]
 
 
-def measure_check(prefix: str) -> None:
+def measure_check(prefix: str, rounds: int) -> Row:
     """The whole index check against a warm byte-sum of the same map."""
     index = open_index(prefix)
     raw = load_index(index)
     sums, checks = [], []
-    for _ in range(RUNS):
+    for _ in range(rounds):
         sums.append(timed(lambda: int(raw.sum())))
         checks.append(timed(lambda: check_index(index.path, raw, index.layout, index.bin_size)))
     ratio = median(checks) / median(sums)
     print(f"index check of {raw.nbytes / 1e6:.0f} MB: {median(checks) * 1e3:.0f} ms, byte-sum "
           f"{median(sums) * 1e3:.0f} ms, ratio {ratio:.2f} (limit 1.5)")  # fmt: skip
+    what, unit = f"check of an index of {raw.nbytes / 1e6:.0f} MB", "ms"
+    return Row(what, median(checks) * 1e3, unit, median(sums) * 1e3, "sum of its bytes by numpy", less_is_better=True)
 
 
-def measure_reads(folder: str) -> None:
+def measure_reads(folder: str, rounds: int) -> Row:
     """Random ds[i] of 512 tokens against a bare np.frombuffer on the same map."""
     count = 50_000
     with IndexedDatasetWriter(f"{folder}/reads", "uint16") as writer:
@@ -112,12 +136,16 @@ def measure_reads(folder: str) -> None:
             np.frombuffer(view, dtype, 512, offset)
 
     ours_s, bare_s = [], []
-    for _ in range(RUNS):
+    for _ in range(rounds):
         ours_s.append(timed(ours))
         bare_s.append(timed(bare))
     each = 1e9 / len(order)
     print(f"random reads of 512 uint16 tokens: ds[i] {median(ours_s) * each:.0f} ns, np.frombuffer "
           f"{median(bare_s) * each:.0f} ns, ratio {median(ours_s) / median(bare_s):.2f} (limit 2)")  # fmt: skip
+    what, unit = "ds[i], 512 uint16 tokens, random order", "ns"
+    return Row(
+        what, median(ours_s) * each, unit, median(bare_s) * each, "np.frombuffer on the map", less_is_better=True
+    )
 
 
 def write_child(prefix: str, sequences: str) -> None:

@@ -19,23 +19,26 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from results import Missing, Row, bench_parser, reason_of, record
 
 from maskgen import mapping
 
 SHAPES = ((20, 25), (5, 25), (20, 128), (2, 25))  # sentences a document, mean tokens a sentence
 SETTINGS: dict[str, Any] = {"max_seq_length": 509, "short_seq_prob": 0.1, "seed": 1234, "min_num_sent": 2}
-RUNS = 5
+HELPER = "Megatron-LM's helper"
+IMPORTED = "megatron.core.datasets.helpers_cpp"  # taken where it can be imported and no --helper is given
 RATIO_LIMIT, MEMORY_LIMIT_MB = 1.5, 64
 UNLIMITED = 1 << 62
 
 
 def main() -> None:
     """Print one line a measurement."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__, rounds=5)
     parser.add_argument("--sentences", type=int, default=20_000_000)
     parser.add_argument("--helper", metavar="PATH", help="helpers.cpp, or a module built from it, to compare with")
     parser.add_argument("--child", nargs=2, type=int, help=argparse.SUPPRESS)
@@ -44,10 +47,23 @@ def main() -> None:
         print(memory_child(arguments.sentences, *arguments.child))
         return
     with tempfile.TemporaryDirectory(prefix="bench-mapping-") as folder:
-        helper = None if arguments.helper is None else load_helper(arguments.helper, folder)
+        helper = find_helper(arguments, folder)
         for shape in SHAPES:
-            measure_mapping(arguments.sentences, shape, helper)
-        measure_blending(helper)
+            row = measure_mapping(arguments.sentences, shape, helper, arguments.rounds)
+            record(arguments.results, [row])
+        record(arguments.results, measure_blending(helper))
+
+
+def find_helper(arguments: argparse.Namespace, folder: str) -> Any:
+    """The module to compare with; None, with a line that says why, where there is none."""
+    if arguments.helper is not None:
+        return load_helper(arguments.helper, folder)
+    try:
+        return importlib.import_module(IMPORTED)
+    except ImportError as error:
+        print(f"{HELPER}: not measured ({reason_of(error)}; --helper PATH names its source)")
+        record(arguments.results, [Missing(HELPER, reason_of(error))])
+        return None
 
 
 def corpus(sentences: int, shape: tuple[int, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
@@ -61,11 +77,11 @@ def corpus(sentences: int, shape: tuple[int, int]) -> tuple[npt.NDArray[np.int64
     return np.arange(0, sentences + 1, per_document, dtype=np.int64), sizes
 
 
-def measure_mapping(sentences: int, shape: tuple[int, int], helper: Any) -> None:
+def measure_mapping(sentences: int, shape: tuple[int, int], helper: Any, rounds: int) -> Row:
     """Time of build_mapping, beside the helper's where there is one, and its memory."""
     documents, sizes = corpus(sentences, shape)
     ours, theirs = [], []
-    for _ in range(RUNS):
+    for _ in range(rounds):
         seconds, rows = timed(mapping.build_mapping, documents, sizes, num_epochs=1, **SETTINGS)
         ours.append(seconds)
         if helper is not None:
@@ -93,15 +109,22 @@ def measure_mapping(sentences: int, shape: tuple[int, int], helper: Any) -> None
             f"limit {RATIO_LIMIT})"
         )
     print(line, flush=True)
+    what = f"mapping, {shape[0]} sentences a document of {shape[1]} tokens, {count:,} rows"
+    if not theirs:
+        return Row(what, each / 1e6, "ms", less_is_better=True)
+    return Row(what, each / 1e6, "ms", statistics.median(theirs) * 1e3, HELPER, less_is_better=True)
 
 
-def measure_blending(helper: Any) -> None:
+def measure_blending(helper: Any) -> list[Row]:
     """Time a step of build_blending_indices for a few, many and very many datasets of random weights."""
+    rows = []
     for datasets in (5, 64, 1_000, 10_000, 1_000_000):
         weights = mapping.normalized(np.random.RandomState(1).random_sample(datasets))
         size = 1_000_000 if datasets in (5, 64, 1_000_000) else 100_000
         seconds, (dataset_index, sample_index) = timed(mapping.build_blending_indices, weights, size)
-        line = f"blending {datasets:,} datasets: {seconds / size * 1e9:.0f} ns a step"
+        what = f"blending {datasets:,} datasets"
+        line = f"{what}: {seconds / size * 1e9:.0f} ns a step"
+        row = Row(what, seconds / size * 1e9, "ns a step", less_is_better=True)
         if helper is not None and datasets < 32_767:
             expected = np.zeros(size, np.int16), np.zeros(size, np.int64)
             call = (*expected, weights, datasets, size, False)
@@ -109,7 +132,10 @@ def measure_blending(helper: Any) -> None:
             if not (np.array_equal(expected[0], dataset_index) and np.array_equal(expected[1], sample_index)):
                 sys.exit("the two blends differ")
             line += f", helper {seconds / size * 1e9:.0f}"
+            row = replace(row, yardstick=seconds / size * 1e9, against=HELPER)
         print(line, flush=True)
+        rows.append(row)
+    return rows
 
 
 def load_helper(path: str, folder: str) -> Any:

@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser_of(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         ways = dict(our_ways(vocabulary_of(arguments.vocabulary), folder))
-        compare(ways, arguments.vocabulary, arguments.rounds)
+        compare(ways, arguments.vocabulary, arguments.rounds, arguments.results)
 
 
 def our_ways(vocab: Vocab, folder: str) -> Iterator[tuple[str, Work]]:

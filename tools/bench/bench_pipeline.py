@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from corpus_texts import corpus_texts
+from results import Row, bench_parser, record
 
 from preprocess.corpora.inputs import find_inputs
 from preprocess.corpora.json_lines import read_json_block
@@ -95,11 +96,10 @@ def measure_stages(corpus: str, arguments: argparse.Namespace) -> list[tuple[str
 
 def main() -> int:
     """Measure in turns; print medians, ratios and stages."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__, rounds=7)
     parser.add_argument("corpora", nargs="+", metavar="CORPUS")
     parser.add_argument("--tokenizer", required=True, metavar="TOKENIZER.json")
     parser.add_argument("--thin", type=int, default=20, help="`tokenizers` gets every so many-th text (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", help="where the datasets are written (the system's temporary folder)")
     parser.add_argument("--no-stages", action="store_true")
@@ -135,6 +135,10 @@ def main() -> int:
             print(
                 f"  {name:11}{speed:8.1f} MB/s {speed / yardstick:6.1f}x   start {start:.2f} s   single runs {singles}"
             )
+        what = f"tokenize, {os.path.basename(corpus)}, {arguments.workers} workers, files to files"
+        ours = statistics.median(speeds["maskgen"])
+        peer = f"tokenizers.encode_batch_fast, {arguments.workers} threads, in memory"
+        record(arguments.results, [Row(what, ours, "MB/s", yardstick, peer)])
         if not arguments.no_stages:
             for stage, seconds in measure_stages(corpus, arguments):
                 print(f"  {seconds:6.2f} s of one core  {size / 1e6 / max(seconds, 1e-9):9.0f} MB/s  {stage}")

@@ -5,13 +5,16 @@
 Rates are of the text, from the page cache, on one core; medians of interleaved runs.
 """
 
-import argparse
 import gzip
+import importlib
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from typing import Any
+
+from results import Missing, Row, bench_parser, reason_of, record
 
 from preprocess.corpora.corpus_file import CorpusFile
 from preprocess.corpora.inputs import find_inputs
@@ -47,12 +50,17 @@ def documents(kind: str) -> Callable[[CorpusFile], None]:
     return read
 
 
-def compressed(folder: str, content: bytes) -> list[tuple[str, CorpusFile]]:
-    """The same text in gzip and zstd."""
-    import zstandard
-
+def compressed(folder: str, content: bytes, results: str | None) -> list[tuple[str, CorpusFile]]:
+    """The same text in gzip, and in zstd where it can be."""
+    contents = [("gzip", gzip.compress(content, 6))]
+    try:
+        zstandard: Any = importlib.import_module("zstandard")
+        contents.append(("zstd", zstandard.compress(content, 3)))
+    except ImportError as error:
+        print(f"zstd: not measured ({reason_of(error)})")
+        record(results, [Missing("zstandard", reason_of(error))])
     files = []
-    for name, data in (("gzip", gzip.compress(content, 6)), ("zstd", zstandard.compress(content, 3))):
+    for name, data in contents:
         path = os.path.join(folder, name)
         with open(path, "wb") as file:
             file.write(data)
@@ -62,9 +70,8 @@ def compressed(folder: str, content: bytes) -> list[tuple[str, CorpusFile]]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__, rounds=5)
     parser.add_argument("file")
-    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     (plain,) = find_inputs([arguments.file], format="text").files
     with open(plain.path, "rb") as opened:
@@ -76,7 +83,10 @@ def main() -> None:
             ("read_text, line", documents("line"), plain, plain.bytes),
             ("read_text, block", documents("block"), plain, plain.bytes),
         ]
-        runs += [(f"line_blocks, {name}", blocks, file, len(head)) for name, file in compressed(folder, head)]
+        runs += [
+            (f"line_blocks, {name}", blocks, file, len(head))
+            for name, file in compressed(folder, head, arguments.results)
+        ]
         times: dict[str, list[float]] = {name: [] for name, *_ in runs}
         for _ in range(arguments.rounds):
             for name, run, file, _ in runs:
@@ -85,6 +95,9 @@ def main() -> None:
                 times[name].append(time.perf_counter() - begin)
     for name, _, _, size in runs:
         print(f"{name:20} {size / statistics.median(times[name]) / 1e9:6.2f} GB/s")
+    alone = plain.bytes / statistics.median(times["reading alone"]) / 1e9
+    speeds = [(name, size / statistics.median(times[name]) / 1e9) for name, _, _, size in runs[1:]]
+    record(arguments.results, [Row(name, speed, "GB/s", alone, "reading alone") for name, speed in speeds])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Planning is in nanoseconds a document, for lengths drawn from a log-normal distr
 100,000 documents is made up.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -18,12 +17,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from results import Row, bench_parser, record
 
 from maskgen.rows import Chunks, Documents, PackedDocuments, RowSource
 from maskgen.rows.packing import plan_rows
 from preprocess import IndexedDataset, IndexedDatasetWriter
 
 BATCH = 32
+PLAIN = "plain Python: lists of packed documents, padded"
 ROWS = 3200
 TWIN_DOCUMENTS = 20_000  # the twin of best-fit looks at every space for every piece
 Work = tuple[int, Callable[[], object]]  # how many tokens or documents, and what to do with them
@@ -31,28 +32,39 @@ Work = tuple[int, Callable[[], object]]  # how many tokens or documents, and wha
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__, rounds=7)
     parser.add_argument("prefix", nargs="?", metavar="PREFIX")
     parser.add_argument("--seq-length", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--documents", type=int, default=10_000_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         dataset = IndexedDataset(arguments.prefix or made_up(os.path.join(folder, "documents")))
-        rounds(gathers(dataset, arguments.seq_length), arguments.rounds, "Mtok/s", lambda count, s: count / s / 1e6)
-    rounds(plans(arguments.documents, arguments.seq_length), 3, "ns a document", lambda count, s: s / count * 1e9)
+        ways = gathers(dataset, arguments.seq_length)
+        speeds = rounds(ways, arguments.rounds, "Mtok/s", lambda count, s: count / s / 1e6)
+    ways = plans(arguments.documents, arguments.seq_length)
+    times = rounds(ways, min(arguments.rounds, 3), "ns a document", lambda count, s: s / count * 1e9)
+    lists = speeds.pop(PLAIN)
+    rows = [Row(name, speed, "Mtok/s", lists, "lists in plain Python") for name, speed in speeds.items()]
+    for name, each in times.items():
+        _, strategy, engine = name.rsplit(", ", 2)
+        twin = next(value for way, value in times.items() if way.endswith(f"{strategy}, reference"))
+        if engine == "native":
+            rows.append(Row(name, each, "ns a document", twin, "twin in Python", less_is_better=True))
+    record(arguments.results, rows)
 
 
-def rounds(ways: dict[str, Work], count: int, unit: str, figure: Callable[[int, float], float]) -> None:
-    """Time each of `ways` that often, one after the other, and print the medians."""
+def rounds(ways: dict[str, Work], count: int, unit: str, figure: Callable[[int, float], float]) -> dict[str, float]:
+    """Time each of `ways` that often, one after the other, and print and return the medians."""
     figures: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(count):
         for name, (amount, work) in ways.items():
             start = time.perf_counter()
             work()
             figures[name].append(figure(amount, time.perf_counter() - start))
-    for name, values in figures.items():
-        print(f"{name:<52}{statistics.median(values):10.1f} {unit}")
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    for name, value in medians.items():
+        print(f"{name:<52}{value:10.1f} {unit}")
+    return medians
 
 
 def lengths_of(documents: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -74,7 +86,7 @@ def gathers(dataset: IndexedDataset, seq_length: int) -> dict[str, Work]:
     packed = PackedDocuments(dataset, seq_length, dtype=np.int32)
     twin = PackedDocuments(dataset, seq_length, dtype=np.int32, engine="reference")
     return {
-        "plain Python: lists of packed documents, padded": plain(packed),
+        PLAIN: plain(packed),
         "packed, the twin": gathered(twin, count=320),
         "packed, with document ids and positions, int32": gathered(packed),
         "packed, tokens alone, int32": gathered(packed, document_arrays=False),

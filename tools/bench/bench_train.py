@@ -18,7 +18,6 @@ peak by its data sheet; of a CPU the peak is not known. Without transformers onl
 
 import argparse
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -26,6 +25,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from machine import processor
+from results import Missing, Row, bench_parser, reason_of, record
 from training_profile import Profile
 from training_yardstick import Yardstick
 from yardstick import sentences
@@ -70,6 +71,7 @@ def main() -> None:
             speeds = [[each["tokens_per_second"] for each in figures] for figures in measured.values()]
             ratios = [one / other for one, other in zip(*speeds, strict=True)]
             print(f"ratio {statistics.median(ratios):.2f} (rounds: {min(ratios):.2f} to {max(ratios):.2f})")
+        record(arguments.results, [row_of(arguments, measured)])
         if arguments.profile:
             print(Profile(world.device, ours.steps, arguments.steps))
         ours.close()
@@ -77,7 +79,7 @@ def main() -> None:
 
 def arguments_of() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__, rounds=5)
     add = parser.add_argument
     add("--size", choices=SIZES, default="tiny")
     add("--objective", choices=("mlm", "electra"), default="mlm")
@@ -89,7 +91,6 @@ def arguments_of() -> argparse.Namespace:
     add("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     add("--compile", action="store_true", help="torch.compile both")
     add("--steps", type=int, default=5, help="of a round (%(default)s)")
-    add("--rounds", type=int, default=5, help="in turns with the yardstick (%(default)s)")
     add("--warm-up", type=int, default=3, help="steps that are left out at the beginning (%(default)s)")
     add("--threads", type=int, help="of torch on the CPU (all cores)")
     add("--workers", type=int, help="processes of the yardstick's DataLoader (4 on a GPU, else none)")
@@ -188,6 +189,7 @@ def yardstick_of(ours: Ours, arguments: argparse.Namespace) -> Yardstick | None:
         return Yardstick(settings, device, ours.run.precision, rows, workers, ours.flops())
     except ModuleNotFoundError as error:
         print(f"no yardstick: {error}")
+        record(arguments.results, [Missing("transformers", reason_of(error))])
         return None
 
 
@@ -201,6 +203,17 @@ def rounds_of(ways: dict[str, Callable[[int], Figures]], arguments: argparse.Nam
             way(UNCOUNTED)
             measured[name].append(way(arguments.steps))
     return measured
+
+
+def row_of(arguments: argparse.Namespace, measured: dict[str, list[Figures]]) -> Row:
+    """Medians of tokens a second, for the table of all benches."""
+    what = f"{arguments.objective}, {arguments.architecture} {arguments.size}, {arguments.batch} x {arguments.length}"
+    speeds = {
+        name: statistics.median(each["tokens_per_second"] for each in figures) for name, figures in measured.items()
+    }
+    ours, *theirs = speeds.items()
+    yardstick, against = (theirs[0][1], f"{theirs[0][0]}, plain loop") if theirs else (None, "")
+    return Row(what, ours[1], "tokens/s", yardstick, against)
 
 
 def heading(ours: Ours) -> str:
@@ -220,16 +233,6 @@ def heading(ours: Ours) -> str:
         f"{where}; torch {torch.__version__}, {torch.get_num_threads()} threads\n"
         f"operations: {ours.flops() / 1e9:,.1f} Gflop a step of full rows, 3 x the forward pass; peak: {known}"
     )
-
-
-def processor() -> str:
-    """The name of the CPU."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def line_of(name: str, figures: list[Figures], peak: float | None) -> str:

@@ -1,7 +1,6 @@
 """What the benches of masking share: the yardstick, a dataset to work on, and medians of interleaved rounds."""
 
 import argparse
-import contextlib
 import importlib
 import os
 import statistics
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from results import Missing, Row, bench_parser, reason_of, record
 
 from maskgen import Vocab
 from preprocess import IndexedDataset, IndexedDatasetWriter
@@ -24,9 +24,8 @@ Work = tuple[int, Callable[[], object]]  # how many tokens, and what to do with 
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
     """The arguments that these benches share."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(description, rounds=9)
     parser.add_argument("--vocabulary", default="tests/golden/bert-base-uncased-vocab.txt", metavar="vocab.txt")
-    parser.add_argument("--rounds", type=int, default=9)
     return parser
 
 
@@ -38,10 +37,13 @@ def vocabulary_of(path: str) -> Vocab:
                  sentinel_ids=range(len(pieces) - 200, len(pieces)))  # fmt: skip
 
 
-def compare(ways: dict[str, Work], vocabulary: str, rounds: int) -> None:
+def compare(ways: dict[str, Work], vocabulary: str, rounds: int, results: str | None = None) -> None:
     """Print the speed of each way, in interleaved rounds with the yardstick where it is installed."""
-    with contextlib.suppress(ImportError):
+    try:
         ways = {COLLATOR: collator(vocabulary), **ways}
+    except ImportError as error:
+        print(f"{COLLATOR}: not measured ({reason_of(error)})")
+        record(results, [Missing(COLLATOR, reason_of(error))])
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, (tokens, work) in ways.items():
@@ -53,6 +55,8 @@ def compare(ways: dict[str, Work], vocabulary: str, rounds: int) -> None:
         speed = statistics.median(values)
         ratio = f"   {speed / yardstick:7.2f}x the collator" if yardstick else ""
         print(f"{name:<44}{speed:8.2f} Mtok/s{ratio}")
+        if name != COLLATOR:
+            record(results, [Row(name, speed, "Mtok/s", yardstick, COLLATOR if yardstick else "")])
 
 
 def text_rows(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
