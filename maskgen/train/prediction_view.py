@@ -51,7 +51,7 @@ def written(
     """Of each text, what to print of it filled step by step; `options` are those of denoise_texts."""
     found = denoise_texts(predictor, texts, history=history, **options)
     if not as_json:
-        return [f"{each.text}\n  {each.masks} masks filled in {each.steps} steps" for each in found]
+        return [f"{each.text}\n  masks: {each.masks}, steps: {each.steps}" for each in found]
     return [
         json.dumps({"text": text, "filled": each.text, "masks": each.masks, "steps": each.steps, "ids": each.ids})
         for text, each in zip(texts, found, strict=True)

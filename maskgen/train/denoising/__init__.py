@@ -3,14 +3,14 @@
 ids with masks --model--> logits --positions: which to fill; schedule: how many--> sampling: by what --> again, until
 no mask is left; history keeps what was likely at each step, metrics say how good it is.
 
-The public names are imported when they are first used; history needs no PyTorch.
+The public names are imported when they are first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maskgen.train.denoising.history import History
+    from maskgen.history import History
     from maskgen.train.denoising.metrics import (
         Perplexity,
         Tally,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Denoised": "maskgen.train.denoising.predictor",
     "Denoiser": "maskgen.train.denoising.predictor",
-    "History": "maskgen.train.denoising.history",
+    "History": "maskgen.history",
     "Perplexity": "maskgen.train.denoising.metrics",
     "Tally": "maskgen.train.denoising.metrics",
     "denoise_texts": "maskgen.train.denoising.texts",

@@ -49,10 +49,9 @@ def chosen(found: Tensor, masked: Tensor, budgets: Tensor, threshold: float | No
     ordered, order = found.masked_fill(~masked, torch.inf).sort(dim=1, stable=True)
     counts = budgets.to(order.device)
     if threshold is not None:
-        before = ordered.cumsum(1) - ordered
-        # Where there is no mask, inf - inf is no number, and no less than the threshold.
-        within = ((before <= threshold) & ordered.isfinite()).sum(1)
-        counts = torch.maximum(counts, within)
+        before = torch.zeros_like(ordered)
+        before[:, 1:] = ordered[:, :-1].cumsum(1)
+        counts = torch.maximum(counts, (before <= threshold).sum(1))
     counts = torch.minimum(counts, masked.sum(1))
     ranks = torch.empty_like(order).scatter_(
         1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)

@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from maskgen.train.denoising.history import History
+from maskgen.history import History
 from maskgen.train.denoising.positions import checked_strategy, chosen, errors
 from maskgen.train.denoising.sampling import check_sampling, row_seed, sampled
 from maskgen.train.denoising.schedule import Schedule, budget, schedule_of

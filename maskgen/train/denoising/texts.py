@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskgen.train.denoising.history import History
+from maskgen.history import History
 from maskgen.train.denoising.predictor import Denoiser, Model
 from maskgen.train.errors import TrainError
 from maskgen.train.models import MaskedLm

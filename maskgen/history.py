@@ -3,7 +3,8 @@
 Denoiser --begin, step--> History --save--> FILE, whole or not at all --load--> the same History --> maskgen report
 
 FILE has a JSON object a line: first one about the file, with the names of tokens, then each row as it was at the start,
-then each step of a row. The first says how many there are, so that a file that was cut short is seen.
+then each step of a row. The first says how many there are, so that a file that was cut short is seen. No PyTorch is
+needed here, as reports are made without.
 """
 
 import json
@@ -12,10 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskgen.train.errors import TrainError
+from preprocess.errors import MaskgenError
 from preprocess.pipeline.work_folder import write_file
 
 FORMAT, VERSION = "maskgen history", 1
+
+
+class HistoryError(MaskgenError, ValueError):
+    """A file that is no history, or a history that cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class History:
 
     def __init__(self, k: int = 5, names: Callable[[int], str | None] | None = None) -> None:
         if not isinstance(k, int) or k < 1:
-            raise TrainError(f"k is {k!r}; expected a whole number from 1 on: how many tokens to keep; correct it")
+            raise HistoryError(f"k is {k!r}; expected a whole number from 1 on: how many tokens to keep; correct it")
         self.k, self.rows = k, list[HistoryRow]()
         self._name, self._names = names, dict[int, str]()
 
@@ -107,7 +112,7 @@ class History:
             with open(path, encoding="utf-8") as file:
                 lines = [json.loads(line) for line in file]
         except OSError as error:
-            raise TrainError(
+            raise HistoryError(
                 f"{path}: {error.strerror}; expected a history that maskgen predict wrote; check it"
             ) from None
         except ValueError:
@@ -137,7 +142,7 @@ class History:
             places=_whole(line["places"]),
             ids=[_whole(each) for each in line["ids"]],
             probabilities=[[float(share) for share in each] for each in line["probabilities"]],
-            written=dict(map(_whole, line["written"])),
+            written=dict(map(_pair, line["written"])),
         )
         shapes = [list(map(len, each)) for each in (step.ids, step.probabilities)]
         places = {place for place in step.places if 0 <= place < len(row.ids)}
@@ -157,5 +162,10 @@ def _whole(values: Any) -> list[int]:
     return values
 
 
-def _damaged(path: str, found: str) -> TrainError:
-    return TrainError(f"{path}: found {found}; expected a history that maskgen predict wrote; write it again")
+def _damaged(path: str, found: str) -> HistoryError:
+    return HistoryError(f"{path}: found {found}; expected a history that maskgen predict wrote; write it again")
+
+
+def _pair(values: Any) -> tuple[int, int]:
+    first, second = _whole(values)
+    return first, second
