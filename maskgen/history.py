@@ -25,12 +25,13 @@ class HistoryError(MaskgenError, ValueError):
 
 @dataclass(frozen=True)
 class HistoryStep:
-    """A step of a row: of each place that was a mask the likeliest tokens, likeliest first; what was written where."""
+    """A step of a row: the likeliest tokens of each place that was a mask; what was written where, and how likely it was."""
 
     places: list[int]
     ids: list[list[int]]
     probabilities: list[list[float]]
     written: dict[int, int]  # place to id
+    shares: dict[int, float]  # place to the probability of what was written
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,12 @@ class History:
     def step(self, row: int, places: Any, probabilities: Any, filled: Any, ids: Any) -> None:
         """Tensors of a step: places [M], probabilities [M, V], which were filled [M] and with what."""
         best = probabilities.topk(min(self.k, probabilities.shape[-1]), dim=-1)
-        written = dict(zip(places[filled].tolist(), ids.tolist(), strict=True))
-        shares = [[float(f"{each:.6g}") for each in row] for row in best.values.tolist()]
-        self.rows[row].steps.append(HistoryStep(places.tolist(), best.indices.tolist(), shares, written))
+        where = places[filled].tolist()
+        own = probabilities[filled].gather(1, ids[:, None])[:, 0].tolist()
+        written = dict(zip(where, ids.tolist(), strict=True))
+        shares = dict(zip(where, map(_rounded, own), strict=True))
+        likeliest = [list(map(_rounded, row)) for row in best.values.tolist()]
+        self.rows[row].steps.append(HistoryStep(places.tolist(), best.indices.tolist(), likeliest, written, shares))
 
     def name(self, id_: int) -> str:
         """The token of an id, or the number where nobody knows."""
@@ -86,7 +90,7 @@ class History:
         lines: list[dict[str, Any]] = [{"row": row, "ids": each.ids} for row, each in enumerate(self.rows)]
         for row, each in enumerate(self.rows):
             for step in each.steps:
-                written = [[place, id_] for place, id_ in step.written.items()]
+                written = [[place, id_, step.shares[place]] for place, id_ in step.written.items()]
                 lines.append(
                     {"row": row, "places": step.places, "ids": step.ids, "probabilities": step.probabilities,
                      "written": written}
@@ -138,11 +142,13 @@ class History:
             self.begin([_whole(line["ids"])])
             return
         row = self.rows[line["row"]]
+        written = [_written(each) for each in line["written"]]
         step = HistoryStep(
             places=_whole(line["places"]),
             ids=[_whole(each) for each in line["ids"]],
             probabilities=[[float(share) for share in each] for each in line["probabilities"]],
-            written=dict(map(_pair, line["written"])),
+            written={place: id_ for place, id_, _ in written},
+            shares={place: share for place, _, share in written},
         )
         shapes = [list(map(len, each)) for each in (step.ids, step.probabilities)]
         places = {place for place in step.places if 0 <= place < len(row.ids)}
@@ -166,6 +172,10 @@ def _damaged(path: str, found: str) -> HistoryError:
     return HistoryError(f"{path}: found {found}; expected a history that maskgen predict wrote; write it again")
 
 
-def _pair(values: Any) -> tuple[int, int]:
-    first, second = _whole(values)
-    return first, second
+def _written(values: Any) -> tuple[int, int, float]:
+    place, id_ = _whole(values[:2])
+    return place, id_, float(*values[2:])
+
+
+def _rounded(share: float) -> float:
+    return float(f"{share:.6g}")

@@ -43,6 +43,7 @@ def test_the_history_is_called_and_has_what_was_likely():
     assert [step.places for step in row.steps] == [[0, 1], [0]]
     assert [step.ids for step in row.steps] == [[[5, 6], [5, 6]], [[5, 6]]]
     assert [step.written for step in row.steps] == [{1: 5}, {0: 5}]
+    assert [step.shares for step in row.steps] == [{1: pytest.approx(0.9)}, {0: pytest.approx(0.6)}]
     assert row.steps[0].probabilities == [pytest.approx(each, rel=1e-4) for each in shares]
     assert row.final == [5, 5]
 
@@ -101,8 +102,8 @@ def changed(lines, number, **values):
         (lambda lines: changed(lines, -1 % len(lines), row=7), "not as it has to be"),
         (lambda lines: changed(lines, -1 % len(lines), places=[9] * 9), "not as it has to be"),
         (lambda lines: changed(lines, -1 % len(lines), ids=[]), "not as it has to be"),
-        (lambda lines: changed(lines, -1 % len(lines), written=[[1, 2, 3]]), "not as it has to be"),
-        (lambda lines: changed(lines, -1 % len(lines), written=[[77, 2]]), "not as it has to be"),
+        (lambda lines: changed(lines, -1 % len(lines), written=[[1, 2]]), "not as it has to be"),
+        (lambda lines: changed(lines, -1 % len(lines), written=[[77, 2, 0.5]]), "not as it has to be"),
         (lambda lines: changed(lines, -1 % len(lines), probabilities=[["x"]]), "not as it has to be"),
     ],
 )
@@ -141,7 +142,7 @@ def test_the_picture_has_a_cell_for_each_mask_and_step(tmp_path):
         for row in history.rows
         for place, step in sorted((p, s) for s, each in enumerate(row.steps, 1) for p in each.written)
     ]
-    assert all(says.count("%") == 3 for _, says in cells)
+    assert [says.count("%") for _, says in cells] == [3 + (kind != "cell") for kind, _ in cells]
     rows = page.rows("history-1")
     assert [row["place"] for row in rows] == [0, 2, 3, 4, 5]
     assert [row["written"] for row in rows] == [f"<{id_}>" for id_ in done.ids[0, [0, 2, 3, 4, 5]].tolist()]

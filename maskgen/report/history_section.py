@@ -24,6 +24,7 @@ class Cell:
     step: int
     offers: Sequence[tuple[str, float]]
     written: str | None
+    share: float  # of what was written
 
     @property
     def surest(self) -> float:
@@ -33,7 +34,8 @@ class Cell:
     def says(self, place: int) -> str:
         """All of it in a line."""
         offers = ", ".join(f"{token} {number(Share(share))}" for token, share in self.offers)
-        return f"place {place}, step {self.step}: {offers}" + (f"; written: {self.written}" if self.written else "")
+        own = "" if self.written is None else f"; written: {self.written} {number(Share(self.share))}"
+        return f"place {place}, step {self.step}: {offers}{own}"
 
 
 def history_section(history: History) -> Section:
@@ -51,7 +53,7 @@ def cells_of(history: History, row: HistoryRow) -> dict[int, list[Cell]]:
         for place, ids, shares in zip(each.places, each.ids, each.probabilities, strict=True):
             offers = [(history.name(id_), share) for id_, share in zip(ids, shares, strict=True)]
             written = history.name(each.written[place]) if place in each.written else None
-            found.setdefault(place, []).append(Cell(step, offers, written))
+            found.setdefault(place, []).append(Cell(step, offers, written, each.shares.get(place, 0.0)))
     return dict(sorted(found.items()))
 
 
@@ -68,8 +70,7 @@ def _row(history: History, index: int) -> str:
     rows: list[Row] = []
     for place, steps in cells.items():
         last = steps[-1]
-        own = [share for token, share in last.offers if token == last.written]
-        rows.append((place, last.written or "", last.step, Share(own[0]) if own else "", last.offers[0][0]))
+        rows.append((place, last.written or "", last.step, Share(last.share), last.offers[0][0]))
     header = ("place", "written", "step", "its probability", "likeliest then")
     return _text(history, row, cells) + figure(f"{name}-figure", title, drawn, words, table(header, rows, name, title))
 
