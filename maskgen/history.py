@@ -25,7 +25,7 @@ class HistoryError(MaskgenError, ValueError):
 
 @dataclass(frozen=True)
 class HistoryStep:
-    """A step of a row: the likeliest tokens of each place that was a mask; what was written where, and how likely it was."""
+    """A step of a row: of each place that was a mask the likeliest tokens; what was written, and how likely it was."""
 
     places: list[int]
     ids: list[list[int]]

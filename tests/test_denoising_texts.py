@@ -146,7 +146,7 @@ def test_the_page_runs(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_a_trained_model_writes_more_like_its_corpus_than_chance(tmp_path, capsys):
-    """Cross-entropy of what is written with the frequencies of the corpus, and how well the model knows its own text."""
+    """The unigram cross-entropy of what is written, and how well the model knows its own text and that of others."""
     prefix = demo_training._prepare(str(tmp_path))
     command = ["train", "--data", prefix, "--tokenizer", str(tmp_path / "tokenizer.json"), *demo_training.SHAPE]
     command += ["--batch-size", "16", "--lr", "4e-3", "--steps", "400", "--output", str(tmp_path / "run"), "--quiet"]
