@@ -18,7 +18,9 @@ EXAMPLES = """\
       --max-seq-length 128 --seed 1234 --output report.html
   maskgen report web_text_document=0.7 books_text_document=0.3 \\
       --tokenizer vocab.txt --scheme roberta --max-seq-length 512 \\
-      --seed 1234 --output blend.html"""
+      --seed 1234 --output blend.html
+  maskgen report corpus_text_document --history steps.jsonl \\
+      --output steps.html"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page = parser.add_argument_group("the page")
     add = page.add_argument
     add("--draws", type=int, metavar="N", help="of a blend: look at the first N samples (as many as there are)")
+    add("--history", metavar="FILE", help="show how a model wrote: a file of maskgen predict --history")
     add("--title", default="", metavar="TEXT", help="heading of the page (the names of the datasets)")
     add("--date", action="store_true", help="show when it was made; two reports then differ")
     add("--threads", type=int, default=1, metavar="N", help="same page, sooner (%(default)s)")

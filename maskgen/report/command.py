@@ -44,6 +44,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
         look=Look(**looked, full=arguments.full),
         draws=arguments.draws,
         threads=arguments.threads,
+        history=arguments.history,
         title=arguments.title,
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC") if arguments.date else "",
     )

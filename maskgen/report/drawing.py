@@ -57,7 +57,7 @@ def histogram(words: Words, edges: Sequence[float], counts: Sequence[float], x: 
         if count:
             label = f"{_exact(low)} to {_exact(high)}: {y.label(count)}" if y.share else f"{_exact(low)}: {count:,}"
             bars.append(_bar(across(low), across(high), up(count), up(up.low), 1, label))
-    return _svg(words, _axes(across, up, x, y) + bars, [])
+    return svg(words, _axes(across, up, x, y) + bars, [])
 
 
 def lines(words: Words, places: Sequence[float], series: Sequence[Series], x: Axis, y: Axis) -> str:
@@ -75,7 +75,7 @@ def lines(words: Words, places: Sequence[float], series: Sequence[Series], x: Ax
         if len(known) == 1:
             place, value = known[0]
             shapes.append(f'<circle class="bar c{each.colour}" cx="{across(place):.1f}" cy="{up(value):.1f}" r="3"/>')
-    return _svg(words, _axes(across, up, x, y) + shapes, _legend(series, dashed=True))
+    return svg(words, _axes(across, up, x, y) + shapes, _legend(series, dashed=True))
 
 
 def groups(words: Words, names: Sequence[str], series: Sequence[Series], x: Axis, y: Axis) -> str:
@@ -96,7 +96,7 @@ def groups(words: Words, names: Sequence[str], series: Sequence[Series], x: Axis
                 left = begin + number * wide
                 label = f"{name}, {each.name}: {y.label(value)}"
                 shapes.append(_bar(left, left + wide, up(value), up(up.low), each.colour, label))
-    return _svg(words, shapes, _legend(series))
+    return svg(words, shapes, _legend(series))
 
 
 def levels(words: Words, rows: Sequence[tuple[str, float]]) -> str:
@@ -111,7 +111,7 @@ def levels(words: Words, rows: Sequence[tuple[str, float]]) -> str:
         shapes.append(f'<rect class="rail" x="4" y="{y + 13}" width="{WIDTH - 8}" height="9"/>')
         end = 4 + (WIDTH - 8) * value / most
         shapes.append(_bar(4, max(end, 5), y + 13, y + 22, 1, f"{name}: {value:,}"))
-    return _svg(words, shapes, [], height=8 + step * len(rows))
+    return svg(words, shapes, [], height=8 + step * len(rows))
 
 
 def _up(values: Sequence[Sequence[float | None]], y: Axis) -> Scale:
@@ -161,7 +161,8 @@ def _legend(series: Sequence[Series], *, dashed: bool = False) -> list[str]:
     return found
 
 
-def _svg(words: Words, shapes: Sequence[str], legend: Sequence[str], height: float = HEIGHT) -> str:
+def svg(words: Words, shapes: Sequence[str], legend: Sequence[str], height: float = HEIGHT) -> str:
+    """Shapes with what they say in words."""
     inside = "\n".join(shapes)
     name = text(words.name)
     drawn = (

@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Any
 
 from maskgen.fingerprint import Manner, fingerprint
+from maskgen.history import History
 from maskgen.report.documents import DatasetFacts, dataset_facts
 from maskgen.report.looking import SAMPLES, SHOWN
 from maskgen.report.masks import MaskFacts, mask_facts
@@ -44,10 +45,13 @@ class Measured:
     vocabulary: Vocabulary | None
     vocabulary_size: int | None  # from the tokenizer, or from a sidecar
     samples: SampleFacts | None
+    history: History | None  # of what a model wrote
 
 
 def measure(request: Request) -> Measured:
     """Look at everything that was asked for."""
+    # Read first, as a wrong name should cost no time.
+    history = None if request.history is None else History.load(request.history)
     opened = [IndexedDataset(each.prefix) for each in request.datasets]
     facts = [dataset_facts(dataset, request.look) for dataset in opened]
     vocabulary = None if request.tokenizer is None else load_vocabulary(request.tokenizer, request.roles)
@@ -64,6 +68,7 @@ def measure(request: Request) -> Measured:
         vocabulary=vocabulary,
         vocabulary_size=size,
         samples=None if request.choice is None else _measure_samples(request),
+        history=history,
     )
 
 

@@ -24,9 +24,9 @@
     says.hidden = !token;
     if (!token) return;
     token.classList.add("here");
-    says.textContent = token.title;
+    says.textContent = token.dataset.says || token.title;
   };
-  const tokenAt = (event) => (event.target instanceof Element ? event.target.closest(".tokens .tok") : null);
+  const tokenAt = (event) => (event.target instanceof Element ? event.target.closest(".tokens .tok, .chart .cell") : null);
   document.addEventListener("click", (event) => show(tokenAt(event)));
   document.addEventListener("focusin", (event) => show(tokenAt(event)));
   document.addEventListener("pointerover", (event) => {

@@ -13,6 +13,7 @@ from typing import Any
 from maskgen.fingerprint.file import versions
 from maskgen.report.data_sections import datasets_section, documents_section, tokens_section
 from maskgen.report.figures import Section, note
+from maskgen.report.history_section import history_section
 from maskgen.report.markup import Row, details, facts, shown, table, text
 from maskgen.report.measure import Measured, measure
 from maskgen.report.request import ReportError, Request
@@ -91,6 +92,8 @@ def _sections(measured: Measured) -> list[Section]:
 
             decode = load_tokenizer(measured.request.tokenizer, engine="reference", sample_one_in=0).decode
             found.append(shown_section(measured, samples, decode))
+    if measured.history is not None:
+        found.append(history_section(measured.history))
     return [*found, _fingerprint_section(measured), _settings_section(measured)]
 
 
@@ -138,6 +141,8 @@ def _settings_section(measured: Measured) -> Section:
         rows += [(name.replace("_", " "), _plain(value)) for name, value in settings.items()]
         rows += [(f"option {name}", _plain(value)) for name, value in options.items()]
         rows += [(f"rows: {name}", _plain(value)) for name, value in stages["rows"].items()]
+    if request.history is not None:
+        rows.append(("history", request.history))
     rows += [
         ("most documents looked at", "all" if look.full else f"{look.documents:,}"),
         ("most tokens looked at", "all" if look.full else f"{look.tokens:,}"),

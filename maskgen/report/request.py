@@ -32,6 +32,7 @@ class Request:
     look: Look = field(default_factory=Look)
     draws: int | None = None  # of a blend; its number of samples
     threads: int = 1
+    history: str | None = None  # a file of maskgen predict --history
     title: str = ""
     date: str = ""  # shown as it is; nothing else in a report tells the time
 

@@ -67,10 +67,11 @@ class Predictor:
         self.mask_id = int(roles.mask or 0)
         self.mask_token = str(tokenizer.id_to_token(self.mask_id))
         self._has_usual_mask = MASK in ids
-        self._offered = torch.zeros(network.config.vocab_size, dtype=torch.bool, device=self.device)
-        self._offered[list(ids.values())] = True
-        self._offered[_special(tokenizer, roles)] = False
-        if not self._offered.any():
+        # Of each row of the vocabulary, whether it is ever an answer.
+        self.offered = torch.zeros(network.config.vocab_size, dtype=torch.bool, device=self.device)
+        self.offered[list(ids.values())] = True
+        self.offered[_special(tokenizer, roles)] = False
+        if not self.offered.any():
             raise TrainError(f"{name}: found special tokens alone; expected some to predict; check the tokenizer")
 
     @classmethod
@@ -103,12 +104,12 @@ class Predictor:
 
     def top(self, texts: Iterable[str], k: int = 5) -> list[list[list[Candidate]]]:
         """Of each text, of each of its masks, the `k` likeliest tokens, likeliest first."""
-        encoded = [self._encoded(text) for text in _listed(texts, k)]
+        encoded = [self.encoded(text) for text in _listed(texts, k)]
         return [self._candidates(encoding.ids, self._masks(encoding.ids), k) for encoding in encoded]
 
     def fill(self, texts: Iterable[str], k: int = 1) -> list[Filled]:
         """The texts with every mask filled, the surest first; `k` candidates are kept of each."""
-        encoded = [self._encoded(text) for text in _listed(texts, k)]
+        encoded = [self.encoded(text) for text in _listed(texts, k)]
         return [self._filled(encoding, k) for encoding in encoded]
 
     def _filled(self, encoding: Encoding, k: int) -> Filled:
@@ -123,7 +124,8 @@ class Predictor:
         own = [id_ for id_, added in zip(ids, encoding.special_tokens_mask, strict=True) if not added]
         return Filled(self.tokenizer.decode(own, skip_special_tokens=False), steps)
 
-    def _encoded(self, text: str) -> Encoding:
+    def encoded(self, text: str) -> Encoding:
+        """The ids of a text with a mask or several; an error where it has none, or more tokens than positions."""
         shown = repr(text) if len(text) <= 60 else f"{text[:57]!r}..."
         try:
             text.encode()
@@ -150,7 +152,7 @@ class Predictor:
         probabilities = self.network.head(hidden[0, places]).float().softmax(dim=-1)
         if not probabilities.isfinite().all():
             raise TrainError(f"{self.name}: found logits that are no numbers; expected finite ones; train it anew")
-        best = probabilities.masked_fill(~self._offered, -1.0).topk(min(k, int(self._offered.sum())))
+        best = probabilities.masked_fill(~self.offered, -1.0).topk(min(k, int(self.offered.sum())))
         return [
             [
                 Candidate(str(self.tokenizer.id_to_token(id_)), id_, value)
