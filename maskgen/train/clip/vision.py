@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from maskgen.train.clip.blocks import Transformer
 from maskgen.train.errors import TrainError
 
+POSITION_DEVIATION = 0.1
+
 
 def check_images(images: Any, size: int, channels: int) -> None:
     """Raise unless these are images as the vision transformer takes them."""
@@ -73,6 +75,8 @@ class VisionTransformer(nn.Module):
         self.patch_dropout = patch_dropout
         self.patch_emb = nn.Linear(channels * patch_size**2, dim, bias=False)
         self.pos_emb = nn.Embedding((image_size // patch_size) ** 2, dim)
+        # Patches of 0..1 are about a third of 1: positions of the usual 1 would drown them for hundreds of steps.
+        nn.init.normal_(self.pos_emb.weight, std=POSITION_DEVIATION)
         self.transformer = Transformer(dim, **others)
         self.to_cls = nn.Linear(dim, dim, bias=False) if cls_token else None
 
