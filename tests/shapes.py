@@ -29,7 +29,7 @@ def picture(kind, rng):
     """[3, SIZE, SIZE] in 0..1: noise, and a shape whose place and brightness vary within their kind."""
     colour, shape, place = kind
     image = 0.4 + 0.1 * rng.random((3, SIZE, SIZE))
-    x, y = PLACES[place] + rng.integers(-1, 2), rng.integers(5, 11)
+    x, y = PLACES[place] + rng.integers(-1, 2), 8 + rng.integers(-1, 2)
     radius = 3
     rows, columns = np.mgrid[:SIZE, :SIZE]
     down, across = np.abs(rows - y), np.abs(columns - x)
