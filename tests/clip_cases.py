@@ -16,9 +16,22 @@ TINY = {
 MLM = {"use_mlm": True, "mlm_mask_token_id": MASK}
 
 
-def tiny(**options):
-    """With weights that are not the new ones' in what begins equal, such as extra projections."""
+def flipped(images):
+    return images.flip(3)
+
+
+def darker(images):
+    return images * 0.5
+
+
+def tiny(still=False, **options):
+    """With weights that are not the new ones' in what begins equal, such as extra projections.
+
+    `still`: the views of its visual SSL are no matter of chance.
+    """
     clip = CLIP(**TINY | options)
+    if still:
+        clip.visual_ssl.augment_fn, clip.visual_ssl.augment_fn2 = flipped, darker
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for parameter in clip.parameters():

@@ -1,11 +1,14 @@
 """CLIP: every option, alone and together; what it refuses; what the objective tells the training loop."""
 
+import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
 import torch
 from clip_cases import EOS, MASK, MLM, PAD, TINY, batch, gradients, tiny
+from doc_pages import ROOT, run_page
 from torch import nn
 
 from maskgen.train.clip import CLIP, ClipConfig, ClipObjective
@@ -113,6 +116,11 @@ def test_masked_captions_are_the_mlm_of_the_text_encoder():
         assert counts["mlm"] == chosen.sum()
         assert measured.sums["mlm"].item() / counts["mlm"] == pytest.approx(expected.item(), rel=1e-5)
         assert not (masked["text"][data["text"] == EOS] == MASK).any() or not options
+
+
+def test_the_mask_id_has_no_default():
+    with pytest.raises(TrainError, match="use_mlm without mlm_mask_token_id"):
+        tiny(use_mlm=True)
 
 
 def test_weights_add_up_and_have_their_defaults():
@@ -296,6 +304,28 @@ def test_bfloat16_autocast_has_losses_in_float32():
     loss.backward()
 
 
+def test_the_page_runs_and_its_tests_exist(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names, _ = run_page("clip.md", capsys)
+    assert torch.isfinite(names["loss"])
+    assert names["text_latents"].shape == names["image_latents"].shape == (4, 16)
+    assert gradients(names["clip"])["to_text_latent.weight"].abs().sum() > 0
+    with pytest.raises(TrainError):
+        names["objective"].check_micro_batches(2)
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs/clip.md").read_text())
+    tests = "".join(path.read_text() for path in ROOT.glob("tests/test_clip*.py"))
+    assert len(named) == 9
+    for name in named:
+        assert f"def {name}(" in tests, name
+
+
+def test_every_option_is_on_the_page():
+    text = (ROOT / "docs/clip.md").read_text()
+    prefixes = ("dim_", "text_", "visual_", "mlm_")
+    for field in dataclasses.fields(ClipConfig):
+        assert f"`{field.name}`" in text or field.name.startswith(prefixes), field.name
+
+
 def run(clip=None, **options):
     data = batch()
     return (clip or tiny())(data["text"], data["images"], **options)
@@ -304,7 +334,6 @@ def run(clip=None, **options):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: tiny(use_mlm=True), "use_mlm without mlm_mask_token_id"),
         (lambda: tiny(use_mlm=True, mlm_mask_token_id=20), "mask_id"),
         (lambda: tiny(text_causal_mask=True), "without text_eos_id"),
         (lambda: tiny(text_eos_id=0), "expected two ids"),

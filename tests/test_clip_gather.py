@@ -11,6 +11,7 @@ from maskgen.train.clip import ClipObjective
 CASES = {
     "coarse": {},
     "options": {"decoupled_contrastive_learning": True, "extra_latent_projection": True, "sim_reg_loss_weight": 0.2},
+    "simclr": {"use_visual_ssl": True, "visual_ssl_type": "simclr", "still": True},
     "fine-grained": {"use_all_token_embeds": True, "extra_latent_projection": True},
 }
 
