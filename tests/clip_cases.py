@@ -2,9 +2,11 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from maskgen.train.clip import CLIP, ClipObjective
 from maskgen.train.distributed import World
+from maskgen.train.optimizers import build_optimizer
 
 PAD, MASK, EOS = 0, 19, 18
 TINY = {
@@ -87,3 +89,36 @@ def on_ranks(store, options, sizes):
             "objective": measured._replace(sums=sums).loss(objective.weights, totals).item(),
             "summary": objective.summary(figures, totals),
         }
+
+
+class Measuring(nn.Module):
+    """As the loop has it: an objective whose forward measures."""
+
+    def __init__(self, objective):
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, rows, generator):
+        return self.objective.measure(rows, generator)
+
+
+def losses_on_ranks(store, mode):
+    """The losses of three steps with everything on, as DDP or FSDP."""
+    with World.start("cpu", init_method=f"file://{store}") as world:
+        clip = tiny(
+            **MLM, use_visual_ssl=True, extra_latent_projection=True, sim_reg_loss_weight=0.1,
+            checkpoint_during_training=True,
+        )  # fmt: skip
+        objective = ClipObjective(clip, image_views=1)
+        module = world.wrap(Measuring(objective), mode)
+        optimizer = build_optimizer(module, lr=0.01)
+        own, found = {name: value[3 * world.rank :][:3] for name, value in batch(6).items()}, []
+        for step in range(3):
+            totals = world.sum(objective.counts(own))
+            measured = module(own, torch.Generator().manual_seed(step))
+            loss = measured.loss(objective.weights, totals)
+            (loss * world.size).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            found.append(world.sum({"loss": loss})["loss"].item())
+        return found

@@ -35,3 +35,12 @@ def test_two_ranks_are_one_process(tmp_path, case, sizes):
             assert found[kind].keys() == expected.keys()
             for name, gradient in expected.items():
                 assert torch.allclose(found[kind][name].float(), gradient, rtol=1e-3, atol=1e-6), (kind, name)
+
+
+@pytest.mark.slow
+def test_fsdp_trains_as_ddp(tmp_path):
+    ddp, fsdp = (
+        run_ranks(tmp_path, 2, clip_cases.losses_on_ranks, tmp_path / f"store-{mode}", mode) for mode in ("ddp", "fsdp")
+    )
+    assert ddp[0] == ddp[1] == pytest.approx(fsdp[0], rel=1e-5)
+    assert ddp[0][2] < ddp[0][0]
