@@ -91,7 +91,7 @@ class DeviceMasking:
         check_tokens(tokens)
         check_generator(generator, tokens.device)
         tokens, rate = tokens.long(), self.rate if rate is None else checked_share(rate, "rate")
-        chosen = choose(~torch.isin(tokens, ids_on(self.special_ids, tokens.device)), rate, generator)
+        chosen = choose(self.maskable(tokens), rate, generator)
         draws = torch.rand(tokens.shape, generator=generator, device=tokens.device)
         text = tokens.masked_fill(chosen & (draws < self.mask_share), self.mask_id)
         if self.random_share:
@@ -113,6 +113,14 @@ class DeviceMasking:
             "masked_counts": chosen.sum(1),
         }
 
+    def maskable(self, tokens: Tensor) -> Tensor:
+        """Where there are tokens that may be chosen."""
+        return ~torch.isin(tokens, ids_on(self.special_ids, tokens.device))
+
+    def masked_counts(self, tokens: Tensor) -> Tensor:
+        """How many positions of each row a call chooses: known before it draws any."""
+        return number_of(self.maskable(tokens.long()), self.rate)
+
 
 @lru_cache(maxsize=32)
 def ids_on(ids: tuple[int, ...], device: torch.device) -> Tensor:
@@ -122,12 +130,17 @@ def ids_on(ids: tuple[int, ...], device: torch.device) -> Tensor:
 
 def choose(maskable: Tensor, rate: float, generator: torch.Generator | None = None) -> Tensor:
     """Exactly ceil(rate x maskable) of the true entries of every row, every set of them equally likely."""
-    share = meant(rate)
-    wanted = (maskable.sum(1) * share.numerator + (share.denominator - 1)) // share.denominator
+    wanted = number_of(maskable, rate)
     keys = torch.randint(KEYS, maskable.shape, generator=generator, device=maskable.device)
     order = keys.masked_fill(~maskable, KEYS).argsort(1)  # those that may not be chosen come last
     first = torch.arange(maskable.shape[1], device=maskable.device) < wanted[:, None]
     return torch.zeros_like(maskable).scatter(1, order, first)
+
+
+def number_of(maskable: Tensor, rate: float) -> Tensor:
+    """ceil(rate x maskable) of every row, in whole numbers."""
+    share = meant(rate)
+    return (maskable.sum(1) * share.numerator + (share.denominator - 1)) // share.denominator
 
 
 def meant(rate: float) -> Fraction:
