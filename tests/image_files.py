@@ -66,13 +66,13 @@ def webp(width=6, height=5):
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def write_pairs(folder, count, caption="hello world the token", size=(9, 7), kinds=(png, ppm)):
+def write_pairs(folder, count, caption="hello world the token", sizes=((9, 7),), kinds=(png, ppm)):
     """captions.jsonl and its images in img/; returns its path, the captions, and the pictures."""
     (folder / "img").mkdir(exist_ok=True)
     captions, pictures = [], []
     with open(folder / "captions.jsonl", "w") as lines:
         for number in range(count):
-            pictures.append(picture(number, *size))
+            pictures.append(picture(number, *sizes[number // len(kinds) % len(sizes)]))
             name = f"img/{number}.{'png' if kinds[number % len(kinds)] is png else 'ppm'}"
             (folder / name).write_bytes(kinds[number % len(kinds)](pictures[-1]))
             captions.append(" ".join([*caption.split()[: 1 + number % 4], "of"][: 1 + number % 5]))

@@ -3,6 +3,7 @@
 import struct
 import sys
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -105,7 +106,5 @@ def test_changed_bytes_are_an_image_or_an_error(data, draws):
         changed[draws.draw(st.integers(0, len(data) - 1))] = draws.draw(st.integers(0, 255))
     cut = bytes(changed[: draws.draw(st.integers(0, len(data)))])
     for read in (examine, decode):
-        try:
+        with suppress(ImageError):
             read(cut)
-        except ImageError as error:
-            assert str(error)

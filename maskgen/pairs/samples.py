@@ -123,8 +123,8 @@ class PairSamples(ByIndex):
         size = (len(words) - 1) * words.itemsize - padding
         if not 0 <= padding < words.itemsize or size < 0:
             raise SampleError(
-                f"{self.dataset.prefix}: document {document}: an image of {len(words)} words whose padding is {padding}; "
-                f"expected 0 to {words.itemsize - 1} and the bytes of a file; {REMEDY}"
+                f"{self.dataset.prefix}: document {document}: an image of {len(words)} words whose padding is {padding}"
+                f"; expected 0 to {words.itemsize - 1} and the bytes of a file; {REMEDY}"
             )
         return words[1:].tobytes()[:size]
 

@@ -153,16 +153,18 @@ def read_image(root: str, name: str, most: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # of a FIFO, no wait for its writer
     except OSError as error:
         raise BadRecordError(MISSING_IMAGE, f"{path[:400]} ({error.strerror})") from None
-    with open(descriptor, "rb") as opened:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise BadRecordError(MISSING_IMAGE, f"{path}, which is no file")
         if status.st_size > most:
             raise BadRecordError(UNREADABLE_IMAGE, f"{path} of {status.st_size} bytes; --max-line-bytes allows {most}")
-        try:
+        with open(descriptor, "rb", closefd=False) as opened:
             return opened.read(most + 1)
-        except OSError as error:
-            raise BadRecordError(UNREADABLE_IMAGE, f"{path} ({error.strerror})") from None
+    except OSError as error:
+        raise BadRecordError(UNREADABLE_IMAGE, f"{path} ({error.strerror})") from None
+    finally:
+        os.close(descriptor)
 
 
 def image_words(content: bytes) -> Words:
