@@ -29,7 +29,7 @@ PAIRS = {"json_keys": ("caption",), "images": "image"}
 
 
 def read_as_megatron(prefix):
-    """Pairs by an own reading of both files: ids and image bytes of each document, as its multimodal reader has them."""
+    """Pairs by an own reading of both files: ids and image bytes of each document, as its reader has them."""
     index, tokens = Path(f"{prefix}.idx").read_bytes(), Path(f"{prefix}.bin").read_bytes()
     assert index[:9] == b"MMIDIDX\0\0"
     version, code, sequences, entries = struct.unpack_from("<QBQQ", index, 9)

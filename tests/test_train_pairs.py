@@ -71,7 +71,7 @@ def test_a_run_goes_on_with_the_very_losses(tmp_path, pairs):
 def test_it_learns_and_its_model_is_that_of_the_run(tmp_path):
     """Eight colours, each with a word of its own: in the end every text finds its image."""
     lines = []
-    for number, word in enumerate("a b c d e f g h".split()):
+    for number, word in enumerate("abcdefgh"):
         colour = np.array([255 * (number >> bit & 1) for bit in range(3)], np.uint8)
         (tmp_path / f"{word}.png").write_bytes(png(np.tile(colour, (8, 8, 1))))
         lines.append(json.dumps({"caption": word, "image": f"{word}.png"}) + "\n")
