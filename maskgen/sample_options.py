@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 OPTION_FLAGS = ("masked_lm_prob", "max_ngrams", "max_seq_length_dec")  # they are options of a scheme by the same name
 OTHER_NAMES = {"masked_lm_prob": "rate"}  # what most schemes call it
-SCHEMES = "bert, t5, roberta, electra, modernbert, masked-diffusion, spanbert, pmi, span-corruption, ul2, bart"
+SCHEMES = "bert, t5, roberta, electra, modernbert, masked-diffusion, spanbert, pmi, span-corruption, ul2, bart, ict"
 
 
 def add_sample_arguments(parser: argparse.ArgumentParser) -> None:

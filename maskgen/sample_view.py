@@ -32,7 +32,9 @@ class SampleView:
 
     def legend(self, scheme: str) -> str:
         """What the marks mean, in one line."""
-        if scheme == "bart":
+        if scheme == "ict":
+            marks = ["a sentence as a query, and the block that it was taken from, after the title of its document"]
+        elif scheme == "bart":
             marks = [self._mark("[MASK]", "masked") + " a span of words, or nothing; sentences are in another order"]
         elif scheme in OF_SPANS:
             marks = [self._mark("[SENTINEL→words]", "sentinel") + " the words that a sentinel stands for"]
@@ -46,7 +48,9 @@ class SampleView:
 
     def show(self, index: int, sample: dict[str, Any]) -> str:
         """A line of facts and the text of a sample."""
-        if "text_dec" not in sample:
+        if "query_tokens" in sample:
+            lines = self._block(index, sample)
+        elif "text_dec" not in sample:
             lines = self._bert(index, sample)
         elif int(sample["labels"][0]) in self.vocab.sentinel_ids or int(sample["loss_mask"].sum()) < 2:
             lines = self._t5(index, sample)
@@ -127,6 +131,18 @@ class SampleView:
             f"  {self.joined(seen)}",
             f"  to predict: {self.joined([(id_, self._plain(id_)) for id_ in whole])}",
         ]
+
+    def _block(self, index: int, sample: dict[str, Any]) -> list[str]:
+        """A query and its block."""
+        first, last, document, number = sample["block_data"].tolist()
+        lines = [
+            f"sample {index}: block {number} of document {document}, sentences {first} to {last - 1}, "
+            f"query {'left in it' if sample['query_in_block'] else 'taken out'}"
+        ]
+        for name in ("query", "context"):
+            ids = sample[f"{name}_tokens"][: sample[f"{name}_lengths"]].tolist()
+            lines.append(f"  {name}: {self.joined([(id_, self._plain(id_)) for id_ in ids])}")
+        return lines
 
     def joined(self, words: Sequence[tuple[int, str]]) -> str:
         """Words with spaces where one starts: as its id says, and around special tokens."""

@@ -19,6 +19,8 @@ EXAMPLES = """\
       --output-prefix corpus --shuffle --seed 1
   maskgen tokenize 's3://bucket/part-*.jsonl.gz' --tokenizer tok/ \\
       --output-prefix s3://bucket/tokens/corpus --work-dir /scratch/corpus
+  maskgen tokenize captions.jsonl --json-keys caption --images image \\
+      --tokenizer tok/ --output-prefix pairs
   maskgen tokenize corpus/ --tokenizer tok/ --output-prefix corpus --dry-run
 on a cluster, as a job array and one job after it:
   maskgen tokenize corpus/ --tokenizer tok/ --output-prefix corpus \\
@@ -70,6 +72,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="1%",
         metavar="LIMIT",
         help="how many may be left out, or which share, such as 100 or 0.5%% (1%%)",
+    )
+
+    pairs = parser.add_argument_group("captions with images (JSON lines; a document is a caption and its image)")
+    pairs.add_argument("--images", metavar="KEY", help="the key that holds the image of a caption")
+    pairs.add_argument("--image-root", metavar="DIR", help="the folder of the files (that of the lines)")
+    pairs.add_argument(
+        "--image-encoding",
+        choices=("path", "base64"),
+        default="path",
+        help="what the key holds: a file's name, or the bytes (%(default)s)",
     )
 
     ids = parser.add_argument_group("what is written")
@@ -142,6 +154,9 @@ def run(arguments: argparse.Namespace) -> int:
         provenance=arguments.provenance,
         max_line_bytes=arguments.max_line_bytes,
         shard_bytes=arguments.shard_bytes,
+        images=arguments.images,
+        image_root=arguments.image_root,
+        image_encoding=arguments.image_encoding,
     )
     manner = Manner(
         workers=len(os.sched_getaffinity(0)) if arguments.workers is None else arguments.workers,

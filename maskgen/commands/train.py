@@ -6,7 +6,9 @@ save first; so does --max-time (0). On several devices, with the same flags:
 torchrun --nproc-per-node N tools/pretrain.py
 
 DIR gets settings.json, metrics.jsonl, checkpoints/ and, at the end, model/ (of
-ELECTRA also generator/), as from_pretrained of Hugging Face loads them.
+ELECTRA also generator/), as from_pretrained of Hugging Face loads them. The
+objective clip takes datasets of maskgen tokenize --images; its model has a form
+of its own (maskgen.train.clip.load_clip).
 """
 
 import argparse
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("samples").add_argument
     add("--max-seq-length", type=int, metavar="N", help="special tokens included (128)")
     add("--scheme", metavar="NAME", help=f"{SCHEMES} (mlm: bert, modern architecture: modernbert; electra: electra)")
-    add("--option", action="append", metavar="NAME=VALUE", help="of the scheme, by its name in Python")
+    add("--option", action="append", metavar="NAME=VALUE", help="of the scheme, or of clip (docs/image-captions.md)")
     add("--mask-rate", metavar="P[:Q]", help="share of masked tokens, or from P to Q over the run (the scheme's own)")
     add("--rows", choices=("chunks", "best-fit", "sequential", "documents", "pairs"),
         help="as in maskgen sample (chunks; modern architecture: best-fit, attention within documents)")  # fmt: skip
@@ -58,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--any-tokenizer", action="store_true", help="also train on data that another tokenizer made")
 
     add = parser.add_argument_group("model").add_argument
-    add("--objective", choices=("mlm", "electra"), help="(mlm)")
+    add("--objective", choices=("mlm", "electra", "clip"), help="(mlm); clip: captions with images")
     add("--size", choices=("tiny", "small", "base", "large"), help="(small)")
     add("--architecture", choices=("bert", "modern"), help="(bert)")
     add("--max-positions", type=int, metavar="N", help="longest text that the model can read (512)")
@@ -72,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-ramp", metavar="START:INC:SAMPLES", help="grow to the batch size over so many samples")
     add("--lr", type=float, metavar="X", help="peak learning rate; see below")
     add("--schedule", choices=("linear", "cosine", "wsd", "constant"), help="of the learning rate (linear)")
-    add("--warmup", type=float, metavar="X", help="share of the steps, or their number (mlm: 0.06, electra: 0.01)")
+    add("--warmup", type=float, metavar="X", help="share of the steps, or their number (0.06; electra: 0.01)")
     add("--optimizer", choices=("adamw", "stable-adamw"), help="(adamw)")
     add("--weight-decay", type=float, metavar="X", help="not of biases and norms (0.01)")
     add("--clip", type=float, metavar="X", help="largest norm of the gradient; 0: any (1.0)")
@@ -103,7 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 DEFAULTS = """\
 learning rate and batch size:
   mlm      tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 256   large 2e-4, 256
-  electra  tiny 1e-3, 64   small 5e-4, 128   base 2e-4, 256   large 2e-4, 2048"""
+  electra  tiny 1e-3, 64   small 5e-4, 128   base 2e-4, 256   large 2e-4, 2048
+  clip     tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 512   large 5e-4, 1024"""
 
 
 def run(arguments: argparse.Namespace) -> int:

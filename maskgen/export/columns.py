@@ -55,9 +55,12 @@ def _column(name: str, array: npt.NDArray[Any], batch: Batch, padding: str) -> C
     if array.ndim == 1:
         return Column(name, array, None)
     rows, width = array.shape
-    if padding == "fixed":
+    own = "lengths_dec" if "lengths_dec" in batch and name in OF_THE_DECODER else "lengths"
+    if "query_lengths" in batch:  # of two texts, and numbers of the block that are always four
+        own = f"{name.partition('_')[0]}_lengths"
+    if padding == "fixed" or own not in batch:
         return Column(name, array.reshape(-1), np.full(rows, width, np.int64))
-    lengths = batch["lengths_dec" if "lengths_dec" in batch and name in OF_THE_DECODER else "lengths"]
+    lengths = batch[own]
     lengths = lengths.astype(np.int64)
     return Column(name, array[np.arange(width) < lengths[:, None]], lengths)
 

@@ -48,7 +48,8 @@ def batches_stage(
 
 def joined(parts: Sequence[Batch], fields: Sequence[Field]) -> Batch:
     """The global batch of the ranks' parts: rows one after the other, places counted from its first row."""
-    rows = [len(part["lengths"]) for part in parts]
+    number = next(field.name for field in fields if field.kind == "number")
+    rows = [len(part[number]) for part in parts]
     first = np.concatenate(([0], np.cumsum(rows)))
     whole = {}
     for field in fields:

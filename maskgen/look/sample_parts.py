@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maskgen.blocks import BlockSamples
 from maskgen.samples.base import Samples
 from maskgen.samples.errors import SampleError
 from maskgen.samples.opening import AnySamples
@@ -28,6 +29,9 @@ def sample_parts(samples: AnySamples, index: int) -> list[SamplePart]:
     """What the sample at `index` of epoch 0 is made of, in its order, before anything is cut to fit or masked."""
     if isinstance(samples, Samples):
         first, last, _ = samples.sample_map[index].tolist()
+        return [_of_sequences(samples.dataset, first, last)]
+    if isinstance(samples, BlockSamples):
+        first, last = samples.texts.rows[index, :2].tolist()
         return [_of_sequences(samples.dataset, first, last)]
     if isinstance(samples, NextSentenceSamples):
         spans = samples.pairs.spans_of(index, samples.seed)

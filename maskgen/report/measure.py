@@ -17,6 +17,7 @@ from maskgen.report.mixture import Mixture, Pick
 from maskgen.report.ngrams import NgramFacts, ngram_facts
 from maskgen.report.request import Request
 from maskgen.report.tokens import TokenFacts, Vocabulary, load_vocabulary, token_facts
+from maskgen.samples.errors import SampleError
 from maskgen.vocab import Vocab
 from preprocess import IndexedDataset
 
@@ -80,8 +81,10 @@ def _measure_samples(request: Request) -> SampleFacts | None:
     weights = [each.weight for each in request.datasets if each.weight is not None]
     mixture = Mixture(samples, weights or None, request.draws)
     look, scheme, first = request.look, choices[0].scheme, samples[0]
+    width = next((field.width for field in first.fields if field.name in ("text", "text_enc")), None)
+    if width is None:
+        raise SampleError(f"--scheme {scheme} in a report; expected one that masks tokens; leave the samples out")
     picks = mixture.picks(look, look.samples, SAMPLES)
-    width = next(field.width for field in first.fields if field.name in ("text", "text_enc"))
     batches = mixture.batches(picks, request.threads)
     return SampleFacts(
         mixture=mixture,

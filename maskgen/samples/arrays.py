@@ -21,7 +21,8 @@ Batch = dict[str, npt.NDArray[Any]]
 class Field:
     """One array of a batch. `most` is None where values are places in the flattened batch.
 
-    A `real` one holds floating-point numbers, of which no range is checked.
+    A `real` one holds floating-point numbers, of which no range is checked. Rows with `planes` have that shape instead
+    of a width, and `stored` is the type that integers have where nobody asks for another.
     """
 
     name: str
@@ -30,11 +31,13 @@ class Field:
     least: int
     most: int | None
     real: bool = False
+    planes: tuple[int, ...] = ()
+    stored: str = "int64"
 
     def shape(self, size: int) -> tuple[int, ...]:
         """The shape in a batch of `size` samples."""
         if self.kind == "row":
-            return size, self.width
+            return size, *(self.planes or (self.width,))
         return (size if self.kind == "number" else size * self.width,)
 
     def check_type(self, dtype: np.dtype[Any], size: int) -> None:
@@ -87,7 +90,7 @@ def allocate(fields: Sequence[Field], size: int, dtypes: Mapping[str, npt.DTypeL
         )
     arrays = {}
     for field in fields:
-        dtype = np.dtype(wanted.get(field.name, np.float64 if field.real else np.int64))
+        dtype = np.dtype(wanted.get(field.name, np.float64 if field.real else field.stored))
         field.check_type(dtype, size)
         arrays[field.name] = np.zeros(field.shape(size), dtype)
     return arrays

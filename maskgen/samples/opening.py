@@ -3,6 +3,7 @@
 SampleChoice (plain values) --open--> dataset, Vocab, rows of a mapping --> BertSamples | T5Samples
                                       dataset, Vocab, rows of documents --> SchemeSamples, of any scheme of the registry
                                       dataset, Vocab, rows of a mapping --> NextSentenceSamples, of encoders' schemes
+                        dataset, titles, Vocab, rows of a block mapping --> BlockSamples
 
 The options of a scheme are those of its constructor: names, types and defaults are read off its signature, so that a
 new scheme needs no new flags.
@@ -16,7 +17,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from maskgen.mapping import cached_mapping, part_documents
+from maskgen.blocks import BlockSamples, title_sizes
+from maskgen.mapping import build_blocks_mapping, cached_mapping, part_documents
 from maskgen.rows import Chunks, Documents, PackedDocuments, RowSource
 from maskgen.samples.base import Samples
 from maskgen.samples.bert import BertSamples
@@ -30,13 +32,15 @@ from preprocess import IndexedDataset
 
 ORDINARY = "ordinary"  # as replacement_ids: those of the vocabulary that are no special ids
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-NOT_OPTIONS = ("max_seq_length", "seed", "engine")  # they have places of their own in a SampleChoice
+NOT_OPTIONS = ("max_seq_length", "seed", "engine", "use_titles", "first_document")  # a SampleChoice has them elsewhere
 MEGATRON: Mapping[str, Callable[..., Samples]] = {"bert": BertSamples, "t5": T5Samples}
 ROW_KINDS = ("chunks", "best-fit", "sequential", "documents")
 PAIRS = "pairs"
 SHORT_SEQ_PROB = 0.1
 LONGEST = 1 << 20
-AnySamples = Samples | SchemeSamples
+BLOCKS: Mapping[str, Callable[..., BlockSamples]] = {"ict": BlockSamples}
+OF_BLOCKS: Mapping[str, Any] = {"titles": None, "use_one_sent_blocks": False}  # a prefix; and of the mapping
+AnySamples = Samples | SchemeSamples | BlockSamples
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class SampleChoice:
         vocab = Vocab.from_tokenizer(self.tokenizer, roles=self.roles, sentinel_ids=self.sentinel_ids)
         if self.scheme in MEGATRON:
             return self._open_megatron(dataset, vocab)
+        if self.scheme in BLOCKS:
+            return self._open_blocks(dataset, vocab)
         return self._open_pairs(dataset, vocab) if self.rows == PAIRS else self._open_other(dataset, vocab)
 
     @property
@@ -152,6 +158,33 @@ class SampleChoice:
             )
         return rows
 
+    def _open_blocks(self, dataset: IndexedDataset, vocab: Vocab) -> BlockSamples:
+        given = {"rows": self.rows, "add_special": self.add_special, "short_seq_prob": self.short_seq_prob}
+        self._refuse("other schemes", **given)
+        integer(self.max_seq_length, "--max-seq-length", 5)  # three special tokens, and two others
+        options = {**OF_BLOCKS, **self.options}
+        prefix, one_sentence = options.pop("titles"), options.pop("use_one_sent_blocks")
+        titles = None if prefix is None else IndexedDataset(prefix)
+        first, end = part_documents(self.split, self._part, len(dataset.document_indices) - 1)
+        blocks = build_blocks_mapping(
+            dataset.document_indices[first : end + 1],
+            dataset.sequence_lengths,
+            title_sizes(dataset, titles)[first:end],
+            num_epochs=1 if self.num_epochs is None and self.max_num_samples is None else self.num_epochs,
+            max_num_samples=self.max_num_samples,
+            max_seq_length=self.max_seq_length - 3,
+            seed=self.seed,
+            use_one_sent_blocks=one_sentence,
+            engine="reference" if self.engine == "reference" else "native",
+        )
+        if not len(blocks):
+            raise SampleError(
+                f"{dataset.prefix}: no document of {1 if one_sentence else 2} sentences or more, and none too long; "
+                "expected at least one; tokenize with --split-sentences"
+            )
+        fixed: dict[str, Any] = {"max_seq_length": self.max_seq_length, "seed": self.seed, "first_document": first}
+        return BLOCKS[self.scheme](dataset, titles, blocks, vocab, use_titles=titles is not None, **fixed, **options)
+
     def _open_megatron(self, dataset: IndexedDataset, vocab: Vocab) -> Samples:
         self._refuse("schemes other than bert and t5", rows=self.rows, add_special=self.add_special)
         options = dict(self.options)
@@ -173,12 +206,14 @@ def _check_length(length: Any, flag: str) -> None:
 
 def scheme_options(scheme: str, rows: str | None = None) -> dict[str, Any]:
     """The options of a scheme and their defaults (``inspect.Parameter.empty`` where there is none)."""
-    kinds: Mapping[str, Callable[..., Any]] = {**MEGATRON, **SCHEMES}
+    kinds: Mapping[str, Callable[..., Any]] = {**MEGATRON, **BLOCKS, **SCHEMES}
     if scheme not in kinds:
         raise SampleError(f"--scheme {scheme}; expected one of {', '.join(kinds)}; correct its name")
     parameters = inspect.signature(kinds[scheme]).parameters.values()
-    extra = {} if scheme in MEGATRON else {"random_share": 0.5} if rows == PAIRS else {"documents": False}
-    return extra | {
+    extra: Mapping[str, Any] = {"random_share": 0.5} if rows == PAIRS else {"documents": False}
+    if scheme in MEGATRON or scheme in BLOCKS:
+        extra = OF_BLOCKS if scheme in BLOCKS else {}
+    return {**extra} | {
         each.name: each.default
         for each in parameters
         if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name not in NOT_OPTIONS

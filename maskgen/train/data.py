@@ -17,6 +17,7 @@ import torch
 from maskgen.batches import BatchSource, Blend
 from maskgen.datasets import Loader
 from maskgen.mapping import part_documents
+from maskgen.pairs import PairSamples
 from maskgen.samples.opening import AnySamples, SampleChoice, scheme_options
 from maskgen.schemes import SCHEMES
 from maskgen.schemes.base import EncoderScheme
@@ -29,6 +30,7 @@ from preprocess.errors import MaskgenError
 from preprocess.indexed.sidecar import read_sidecar
 
 Tensors = dict[str, torch.Tensor]
+TrainingSamples = AnySamples | PairSamples
 UNUSED = frozenset({"truncated", "t", "span_left", "span_right", "span_offset"})  # no objective reads them
 PACKED = ("masked_positions", "masked_labels")
 
@@ -38,8 +40,8 @@ class TrainingData:
     """The samples of a run, and those of its validation where there are any."""
 
     settings: TrainSettings
-    samples: AnySamples | Blend
-    validation: AnySamples | Blend | None
+    samples: TrainingSamples | Blend
+    validation: TrainingSamples | Blend | None
     vocab: Vocab
 
     def source(self, rank: int = 0, ranks: int = 1) -> BatchSource:
@@ -71,7 +73,7 @@ class TrainingData:
             rank=rank,
             world_size=ranks,
             threads=settings.threads,
-            rate=settings.eval_rate,
+            rate=None if settings.objective == "clip" else settings.eval_rate,
         )
         return {name: torch.from_numpy(array) for name, array in source.batch_at(0).items()}
 
@@ -94,11 +96,12 @@ class TrainingData:
 def open_data(settings: TrainSettings) -> TrainingData:
     """The samples that the settings name; an error unless the tokenizer is the one that made them."""
     prefixes, weights = settings.weighted_data()
-    _check_scheme(settings)
+    if settings.objective != "clip":
+        _check_scheme(settings)
     if not settings.any_tokenizer:
         for prefix in prefixes:
             check_tokenizer(prefix, settings.tokenizer)
-    opened = [_choice(settings, prefix, "train").open() for prefix in prefixes]
+    opened = [_opened(settings, prefix, "train") for prefix in prefixes]
     held = [(place, prefix) for place, prefix in enumerate(prefixes) if _has_documents(settings, prefix, "valid")]
     valid = [_open_validation(settings, prefix) for _, prefix in held]
     kept = None if weights is None else [weights[place] for place, _ in held]
@@ -106,7 +109,16 @@ def open_data(settings: TrainSettings) -> TrainingData:
     return TrainingData(settings, _blend(opened, weights), _blend(valid, kept) if valid else None, vocab)
 
 
-def _blend(samples: list[AnySamples], weights: list[float] | None) -> AnySamples | Blend:
+def _opened(settings: TrainSettings, prefix: str, part: str) -> TrainingSamples:
+    if settings.objective != "clip":
+        return _choice(settings, prefix, part).open()
+    from maskgen.train.pairs import open_pairs
+
+    vocab = Vocab.from_tokenizer(settings.tokenizer, roles=settings.roles)
+    return open_pairs(settings, vocab, prefix, part, _adds_special(settings, prefix))
+
+
+def _blend(samples: list[TrainingSamples], weights: list[float] | None) -> TrainingSamples | Blend:
     return samples[0] if len(samples) == 1 else Blend(samples, weights)
 
 
@@ -148,9 +160,9 @@ def _has_documents(settings: TrainSettings, prefix: str, part: str) -> bool:
     return last > first
 
 
-def _open_validation(settings: TrainSettings, prefix: str) -> AnySamples:
+def _open_validation(settings: TrainSettings, prefix: str) -> TrainingSamples:
     try:
-        return _choice(settings, prefix, "valid").open()
+        return _opened(settings, prefix, "valid")
     except MaskgenError as error:
         raise TrainError(f"validation: {error} (or --split 1, for none)") from error
 
@@ -196,6 +208,11 @@ def check_tokenizer(prefix: str, path: str) -> None:
 
 def micro_batches(batch: Tensors, rows: int, device: torch.device) -> Iterator[Tensors]:
     """A batch in parts of at most `rows` rows, on the device; what is packed is cut where rows are."""
+    if "images" in batch:
+        from maskgen.train.pairs import pair_batches
+
+        yield from pair_batches(batch, rows, device)
+        return
     size, width = batch["text"].shape
     ends = batch["masked_counts"].cumsum(0).tolist()
     tokens = batch["lengths"].cumsum(0).tolist()

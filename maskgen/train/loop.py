@@ -226,7 +226,7 @@ class Run:
         }  # fmt: skip
         peak = peak_flops(world.device)
         flops = record.pop("flops_per_second")
-        record["mfu"] = None if peak is None else flops / (peak * world.size)
+        record["mfu"] = None if peak is None or not flops else flops / (peak * world.size)
         if self.log is not None:
             self.log.write(record)
             self.say(step_line(record, self.settings.steps))
@@ -262,6 +262,9 @@ class Run:
 
     def flops_of(self, batch: Tensors) -> float:
         """Operations of a step, if the other ranks have as much to do."""
+        config = self.networks.model_config
+        if config is None:  # a CLIP, whose operations nobody counts
+            return 0.0
         size, width = batch["text"].shape
         known = {}
         if self.settings.architecture == "modern":  # which computes for real tokens alone, document by document
@@ -269,7 +272,7 @@ class Run:
             lengths = (batch["cumulative_lengths"].diff() if packed else batch["lengths"]).double()
             known = {"tokens": float(lengths.sum()), "attended": float(lengths.square().sum())}
         return self.world.size * training_flops(
-            self.networks.model_config,
+            config,
             batch=size,
             length=width,
             masked=len(batch["masked_labels"]),

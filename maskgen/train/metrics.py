@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from maskgen.train.clip import ClipObjective
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
 from maskgen.train.objectives import MLM, Electra, Measured
@@ -27,7 +28,7 @@ COUNT, SUM, FIGURE = "count:", "sum:", "figure:"
 class Tally:
     """Sums of losses, their denominators, and figures, of all micro-batches since they were last asked for."""
 
-    def __init__(self, objective: MLM | Electra) -> None:
+    def __init__(self, objective: MLM | Electra | ClipObjective) -> None:
         self.objective = objective
         self._sums: Tensors = {}
 

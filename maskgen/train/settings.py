@@ -19,7 +19,7 @@ from maskgen.train.errors import TrainError
 from maskgen.train.schedules import LearningRate, Ramp
 from maskgen.train.stopping import seconds
 
-OBJECTIVES = ("mlm", "electra")
+OBJECTIVES = ("mlm", "electra", "clip")
 SIZES = ("tiny", "small", "base", "large")
 ARCHITECTURES = ("bert", "modern")
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -35,9 +35,14 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 DEFAULTS: Mapping[str, Mapping[str, tuple[float, int]]] = {
     "mlm": {"tiny": (1e-3, 64), "small": (5e-4, 256), "base": (5e-4, 256), "large": (2e-4, 256)},
     "electra": {"tiny": (1e-3, 64), "small": (5e-4, 128), "base": (2e-4, 256), "large": (2e-4, 2048)},
+    "clip": {"tiny": (1e-3, 64), "small": (5e-4, 256), "base": (5e-4, 512), "large": (5e-4, 1024)},
 }
-WARMUP = {"mlm": 0.06, "electra": 0.01}  # share of the steps
-SCHEMES = {("mlm", "bert"): "bert", ("mlm", "modern"): "modernbert"}  # of all others: electra
+WARMUP = {"mlm": 0.06, "electra": 0.01, "clip": 0.06}  # share of the steps
+SCHEMES = {
+    ("mlm", "bert"): "bert",
+    ("mlm", "modern"): "modernbert",
+    ("clip", "bert"): "pairs",
+}  # of all others: electra
 POSITIONS = 512
 
 MAY_CHANGE = "may change on resume"
@@ -126,6 +131,10 @@ class TrainSettings:
             eval_every=self.save_every if self.eval_every is None else self.eval_every,
         )
         filled._check()
+        if filled.objective == "clip":
+            from maskgen.train.pairs import check_pairs
+
+            check_pairs(filled)
         return filled
 
     def _check(self) -> None:
@@ -152,7 +161,9 @@ class TrainSettings:
                 "model; expected at most that; shorten it, or raise --max-positions"
             )
         if self.next_sentence and self.objective != "mlm":
-            raise TrainError("--next-sentence with --objective electra; expected mlm, which has the head; leave it out")
+            raise TrainError(
+                f"--next-sentence with --objective {self.objective}; expected mlm, which has the head; leave it out"
+            )
         if self.next_sentence and self.architecture != "bert":
             raise TrainError("--next-sentence with --architecture modern; expected bert, which has types of parts")
         if self.next_sentence and not (self.scheme == "bert" or self.rows == "pairs"):
@@ -254,6 +265,10 @@ def settings_of(given: Mapping[str, Any]) -> TrainSettings:
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     options, roles = values.pop("option", ()), values.pop("role", ())
     settings = TrainSettings(**values, roles=parse_roles(roles)).resolved()
+    if settings.objective == "clip":
+        from maskgen.train.pairs import parse_clip_option
+
+        return replace(settings, options=dict(parse_clip_option(text) for text in options))
     parsed = dict(parse_option(str(settings.scheme), text, settings.rows) for text in options)
     return replace(settings, options=parsed)
 

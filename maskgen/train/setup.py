@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from maskgen.train.clip import CLIP, ClipConfig, ClipObjective
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
 from maskgen.train.models import (
@@ -25,12 +26,14 @@ from maskgen.train.models import (
 )
 from maskgen.train.objectives import MLM, Electra, Measured
 from maskgen.train.optimizers import build_optimizer
+from maskgen.train.pairs import build_clip, clip_config
 from maskgen.train.settings import TrainSettings
 from maskgen.vocab import Vocab
 
 ROUNDING = 64  # rows of the embedding: a multiple, for the matrix units of GPUs
 Tensors = dict[str, torch.Tensor]
 Network = MaskedLm | Discriminator
+Objective = MLM | Electra | ClipObjective
 Configs = dict[str, Any]  # folder -> config as JSON: what is needed to build the networks again
 
 
@@ -38,8 +41,8 @@ Configs = dict[str, Any]  # folder -> config as JSON: what is needed to build th
 class Networks:
     """The networks of a run by the folder that each is exported to, and the objective around them."""
 
-    objective: MLM | Electra
-    exported: Mapping[str, Network]
+    objective: Objective
+    exported: Mapping[str, Network | CLIP]
 
     @property
     def configs(self) -> Configs:
@@ -47,32 +50,42 @@ class Networks:
         return {name: dict(network.config.to_json()) for name, network in self.exported.items()}
 
     @property
-    def model_config(self) -> EncoderConfig:
-        """Of the network that is used afterwards."""
-        return self.exported["model"].config
+    def model_config(self) -> EncoderConfig | None:
+        """Of the encoder that is used afterwards; of a CLIP None."""
+        config = self.exported["model"].config
+        return config if isinstance(config, EncoderConfig) else None
 
     @property
     def generator_config(self) -> EncoderConfig | None:
         """Of ELECTRA's generator."""
-        return self.exported["generator"].config if "generator" in self.exported else None
+        generator = self.exported.get("generator")
+        return generator.config if isinstance(generator, MaskedLm) else None
 
 
 class Measuring(nn.Module):
     """An objective whose forward measures a micro-batch: what is wrapped for several ranks."""
 
-    def __init__(self, objective: MLM | Electra) -> None:
+    def __init__(self, objective: Objective) -> None:
         super().__init__()
         self.objective = objective
 
     def forward(self, batch: Tensors, generator: torch.Generator) -> Measured:
         """Sums of losses, and figures."""
-        if isinstance(self.objective, Electra):
+        if isinstance(self.objective, (Electra, ClipObjective)):
             return self.objective.measure(batch, generator=generator)
         return self.objective.measure(batch)
 
 
 def build_networks(settings: TrainSettings, vocab: Vocab, configs: Configs | None = None) -> Networks:
     """The networks with new weights drawn from the seed or those of --init-from; of `configs`, to be filled later."""
+    if settings.objective == "clip":
+        own = (
+            clip_config(settings, vocab, rounded(len(vocab)))
+            if configs is None
+            else ClipConfig.from_json(configs["model"])
+        )
+        clip, around = build_clip(settings, own)
+        return Networks(around, {"model": clip})
     mask_id, pad_id = vocab.ids("mask", "pad")
     special = sorted(vocab.special_ids - {mask_id, pad_id})
     ids: dict[str, Any] = {"mask_token_id": mask_id, "pad_token_id": pad_id, "mask_ignore_token_ids": special}
@@ -197,7 +210,8 @@ def prepared(networks: Networks, settings: TrainSettings, world: World) -> tuple
         name = "recompile_limit" if hasattr(limits, "recompile_limit") else "cache_size_limit"  # before PyTorch 2.6
         setattr(limits, name, max(64, getattr(limits, name)))
         for network in networks.exported.values():
-            network.encoder.compile()
+            if not isinstance(network, CLIP):
+                network.encoder.compile()
     precision = resolved_precision(settings, world.device)
     module = world.wrap(Measuring(networks.objective), settings.strategy, precision)
     optimizer = build_optimizer(

@@ -17,6 +17,11 @@ INVALID_UTF8 = "invalid UTF-8"
 LONE_SURROGATE = "lone surrogate"
 TOO_DEEP = "nested too deep"
 TOO_LONG = "line too long"
+# Why a record is no pair of an image and its caption.
+EMPTY_CAPTION = "empty caption"
+BAD_IMAGE_NAME = "bad image name"
+MISSING_IMAGE = "missing image"
+UNREADABLE_IMAGE = "unreadable image"
 # Why a whole file cannot be read.
 CORRUPT_FILE = "corrupt file"
 WRONG_ENCODING = "file in UTF-16 or UTF-32"
@@ -32,6 +37,10 @@ REMEDIES = {
     LONE_SURROGATE: "repair the escape sequence: it is half of a character",
     TOO_DEEP: "flatten the object",
     TOO_LONG: "cut the document, or raise --max-line-bytes",
+    EMPTY_CAPTION: "give the image a caption",
+    BAD_IMAGE_NAME: "name files below the folder of the lines, or below --image-root; or --image-encoding base64",
+    MISSING_IMAGE: "put the file there, or name its folder with --image-root",
+    UNREADABLE_IMAGE: "replace the image",
     CORRUPT_FILE: "fetch or make the file again",
     WRONG_ENCODING: "convert the file to UTF-8 (iconv -f ... -t utf-8)",
 }

@@ -82,6 +82,11 @@ class JsonRecords:
         )
         return left, kept
 
+    def problem_at(self, line: int, error: BadRecordError) -> Problem:
+        """That line as a problem, which was found in what its texts stand for."""
+        row = line - self.lines_before
+        return _problem(error, _line(self.data, self.starts, row), row, self.starts, self.offset, self.lines_before)
+
     def as_text(self) -> TextRecords:
         """All documents as Python objects; records of which a text turns out to be none become problems."""
         texts: list[list[Document]] = [[] for _ in self.keys]

@@ -128,7 +128,7 @@ def _read_tokens(report: VerifyReport, index: IndexFile, raw: RawBytes, parts: l
             found, expected = f"sha256 {sha256}", f"{parts[number].sha256}, as the sidecar says"
             report.findings.append(IndexedDatasetError(path, place, found, expected, REWRITE))
 
-    outside = _Outside(report.vocabulary_size)
+    outside = _Outside(report.vocabulary_size, None if not index.layout.has_modes else _of_text(index, raw))
     disabled = None if progress else True
     from tqdm import tqdm  # not at the top: every worker would wait for it
 
@@ -152,18 +152,29 @@ def _read_tokens(report: VerifyReport, index: IndexFile, raw: RawBytes, parts: l
 class _Outside:
     """Counts the ids outside of a vocabulary, and remembers the first."""
 
-    def __init__(self, vocabulary_size: int | None) -> None:
+    def __init__(self, vocabulary_size: int | None, texts: tuple[RawBytes, RawBytes] | None) -> None:
         self.count, self.first_at, self.first_id = 0, 0, 0
         self._limit = vocabulary_size
         self._seen = 0
+        self._texts = texts  # where sequences end, and which of them hold ids: bytes of images are none
 
     def look_at(self, tokens: npt.NDArray[Any]) -> None:
         if self._limit is not None and (tokens.max() >= self._limit or tokens.min() < 0):
             bad = np.flatnonzero((tokens >= self._limit) | (tokens < 0))
-            if not self.count:
+            if self._texts is not None:
+                ends, are_text = self._texts
+                bad = bad[are_text[np.searchsorted(ends, bad + self._seen, side="right")]]
+            if not self.count and bad.size:
                 self.first_at, self.first_id = self._seen + int(bad[0]), int(tokens[bad[0]])
             self.count += bad.size
         self._seen += tokens.size
+
+
+def _of_text(index: IndexFile, raw: RawBytes) -> tuple[RawBytes, RawBytes]:
+    layout = index.layout
+    lengths = raw[layout.lengths_offset : layout.pointers_offset].view(np.int32)
+    modes = raw[layout.modes_offset : layout.modes_offset + layout.sequences].view(np.int8)
+    return np.cumsum(lengths, dtype=np.int64), modes == 0
 
 
 def _place_of_token(index: IndexFile, raw: RawBytes, token: int) -> str:

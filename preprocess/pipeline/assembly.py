@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocess.errors import MaskgenError
-from preprocess.indexed.format import BOUNDARY, LENGTH, IndexLayout
+from preprocess.indexed.format import BOUNDARY, LENGTH, MODE, IndexLayout
 from preprocess.indexed.partial import PartialDataset
 from preprocess.indexed.parts import read_parts
 from preprocess.indexed.sidecar import InputFile, Part, Sidecar, TokenizerInfo, library_versions
 from preprocess.indexed.writer import write_index
+from preprocess.pipeline.images import MODES_OF_PAIR
 from preprocess.pipeline.moved import share_file
 from preprocess.pipeline.shard_files import Receipt
 from preprocess.pipeline.work_folder import WorkFolder
@@ -30,9 +31,12 @@ FLUSH_EVERY = 8 << 20  # bytes; so that the disk works while the shards do, and 
 class Assembly:
     """The dataset of one key while its shards come in."""
 
-    def __init__(self, prefix: str, key: int, dtype: np.dtype[Any], work: WorkFolder, *, move: bool) -> None:
+    def __init__(
+        self, prefix: str, key: int, dtype: np.dtype[Any], work: WorkFolder, *, move: bool, pairs: bool = False
+    ) -> None:
         self.prefix, self.key, self._dtype, self._work = prefix, key, dtype, work
         self._move = move  # shards' tokens, so that they are there only once
+        self._pairs = pairs  # documents of a caption and an image
         self.receipts: list[Receipt] = []
         self._partial = PartialDataset(prefix, staging=work.path)
         self._out = self._partial.create("bin")
@@ -63,16 +67,16 @@ class Assembly:
         """Make the dataset exist."""
         counts = [receipt.keys[self.key] for receipt in self.receipts]
         documents = sum(receipt.documents for receipt in self.receipts)
-        layout = IndexLayout(self._dtype, sum(each.sequences for each in counts), documents + 1, has_modes=False)
+        layout = IndexLayout(self._dtype, sum(each.sequences for each in counts), documents + 1, has_modes=self._pairs)
         idx = self._partial.create("idx", digest=True)
-        write_index(idx, layout, lengths=self._lengths, boundaries=self._boundaries, modes=lambda: ())
+        write_index(idx, layout, lengths=self._lengths, boundaries=self._boundaries, modes=self._modes)
         files = [receipt.files[f"{self.key}.bin"] for receipt in self.receipts]
         sidecar = Sidecar(
             dtype=str(self._dtype),
             documents=documents,
             sequences=layout.sequences,
             tokens=sum(each.tokens for each in counts),
-            has_modes=False,
+            has_modes=self._pairs,
             bin=[part for file in files for part in file.parts],
             idx=Part(idx.bytes, idx.hexdigest()),
             tokenizer=tokenizer,
@@ -94,6 +98,13 @@ class Assembly:
     def _lengths(self) -> Iterator[npt.NDArray[Any]]:
         for receipt in self.receipts:
             yield from read_array(self._path(receipt, "lengths"), LENGTH)
+
+    def _modes(self) -> Iterator[npt.NDArray[Any]]:
+        for receipt in self.receipts:
+            left = receipt.documents
+            while left:
+                yield np.tile(np.array(MODES_OF_PAIR, MODE), min(left, CHUNK))
+                left -= min(left, CHUNK)
 
     def _boundaries(self) -> Iterator[npt.NDArray[Any]]:
         yield np.zeros(1, BOUNDARY)

@@ -28,11 +28,15 @@ class Encoded:
     sequence_counts: npt.NDArray[np.int32]  # one a document
 
     def document_lengths(self) -> npt.NDArray[np.int32]:
-        """Tokens of each document."""
+        """Tokens of each document's text."""
         if len(self.sequence_lengths) == len(self.sequence_counts) and (self.sequence_counts == 1).all():
             return self.sequence_lengths
         ends = np.concatenate(([0], np.cumsum(self.sequence_lengths, dtype=np.int64)))
         return np.diff(ends[np.concatenate(([0], np.cumsum(self.sequence_counts)))]).astype(np.int32)
+
+    def count_of(self, id_: int) -> int:
+        """How often an id occurs in the texts."""
+        return int(np.count_nonzero(self.ids == id_))
 
     def first(self, documents: int) -> "Encoded":
         """Only the first documents."""
@@ -63,7 +67,7 @@ class DocumentEncoder:
             if self._split is None:
                 return self._encode_raw(records, keys)
             records = records.as_text()
-        return records, [self._encode_documents(records.documents[key]) for key in range(keys)]
+        return records, [self.encode_texts(records.documents[key]) for key in range(keys)]
 
     def _encode_raw(self, records: JsonRecords, keys: int) -> tuple[JsonRecords | TextRecords, list[Encoded]]:
         while not records.odd:
@@ -79,9 +83,10 @@ class DocumentEncoder:
                 return records, encoded
         # A record that only the twin can read: rare, so the whole block takes the slower way.
         text = records.as_text()
-        return text, [self._encode_documents(text.documents[key]) for key in range(keys)]
+        return text, [self.encode_texts(text.documents[key]) for key in range(keys)]
 
-    def _encode_documents(self, documents: Sequence[Document]) -> Encoded:
+    def encode_texts(self, documents: Sequence[Document]) -> Encoded:
+        """The ids of one key's documents."""
         texts: list[str | bytes] = []
         counts = np.ones(len(documents), np.int32)
         for number, document in enumerate(documents):

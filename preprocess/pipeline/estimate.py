@@ -12,7 +12,7 @@ from preprocess.pipeline.encoding import DocumentEncoder
 from preprocess.pipeline.options import Options, TokenizerChoice
 from preprocess.pipeline.output import dataset_prefixes
 from preprocess.pipeline.plan import Plan, make_plan
-from preprocess.pipeline.shard import read_piece
+from preprocess.pipeline.shard import encode_piece
 from preprocess.stores import is_url
 from preprocess.tokenization import Tokenizer
 
@@ -35,14 +35,16 @@ def estimate(
     sample = _Sample(plan, tokenizer)
     lines = [f"{len(plan.files):,} inputs, {plan.total_bytes / 1e6:,.1f} MB on disk, in {len(plan.shards):,} shards"]
     lines += [f"  left out, since it is no corpus: {name}" for name in found.left_out[:5]]
-    lines.append(f"tokenizer: {tokenizer.vocabulary_size:,} ids, {tokenizer.dtype}; engine: {tokenizer.engine}")
+    lines.append(
+        f"tokenizer: {tokenizer.vocabulary_size:,} ids, {options.dtype(tokenizer)}; engine: {tokenizer.engine}"
+    )
     lines += [f"dataset: {prefix}.bin, .idx, .json" for prefix in dataset_prefixes(output_prefix, plan)]
     if not sample.bytes:
         return [*lines, "no text was found in the places that were tried"]
     share = plan.total_bytes / sample.bytes
     cores = max(1, min(workers or 1, len(os.sched_getaffinity(0)), len(plan.shards)))
     tokens = sample.tokens * share
-    written = tokens * tokenizer.dtype.itemsize + sample.documents * share * 20
+    written = tokens * options.dtype(tokenizer).itemsize + sample.documents * share * 20
     # While shards become a dataset there are two of everything; shuffled documents are written once more.
     copies = 2 if options.shuffle_seed is None else 3
     lines += [
@@ -66,8 +68,7 @@ class _Sample:
         for shard in plan.shards[::step]:
             self.places += 1
             started, read = time.perf_counter(), 0
-            for records in read_piece(plan.files[shard[0].file], shard[0], plan.options):
-                _, encoded = encoder.encode(records, len(plan.options.json_keys))
+            for records, encoded in encode_piece(encoder, plan.files[shard[0].file], shard[0], plan.options):
                 self.documents += len(records)
                 self.tokens += sum(len(each.ids) for each in encoded)
                 read += records.bytes_read

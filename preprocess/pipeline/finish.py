@@ -102,7 +102,7 @@ class Finish:
                 receipts,
                 self._plan.digest,
                 len(options.json_keys),
-                self._tokenizer.dtype,
+                options.dtype(self._tokenizer),
                 options.shuffle_seed,
                 lines=options.provenance,
                 first_number=len(self._plan.shards),
@@ -128,9 +128,11 @@ class Finish:
 
     def _open(self, prefixes: Sequence[str], *, move: bool) -> list[Assembly]:
         opened: list[Assembly] = []
+        options = self._plan.options
+        dtype = options.dtype(self._tokenizer)
         try:
             for key, prefix in enumerate(prefixes):
-                opened.append(Assembly(prefix, key, self._tokenizer.dtype, self._work, move=move))
+                opened.append(Assembly(prefix, key, dtype, self._work, move=move, pairs=options.images is not None))
         except BaseException:
             for assembly in opened:
                 assembly.discard()

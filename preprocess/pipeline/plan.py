@@ -78,7 +78,7 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What must be the same for work to be continued: inputs, options and tokenizer as the user named them."""
         return {
-            "options": {name: _plain(value) for name, value in asdict(self.options).items() if name not in CHANGEABLE},
+            "options": {name: value for name, value in self.options.facts().items() if name not in CHANGEABLE},
             "tokenizer": dict(self.tokenizer_facts),
             "inputs": [[file.name, file.bytes, self.content.get(file.name, file.modified_ns)] for file in self.files],
         }
@@ -159,6 +159,8 @@ def make_plan(
     """Cut the inputs into shards."""
     if len(options.json_keys) > 1 and any(file.format == "text" for file in files):
         raise OptionsError("--json-keys: found several names, expected one when there is plain text among the inputs")
+    if options.images is not None:
+        _check_lines_of_images(options, files)
     total = sum(file.bytes for file in files)
     size = options.shard_bytes or max(SMALLEST_SHARD, -(-total // MOST_SHARDS))
     shards: list[list[Piece]] = [[]]
@@ -188,6 +190,15 @@ def make_plan(
         dict(content or {}),
         dict(remote or {}),
     )
+
+
+def _check_lines_of_images(options: Options, files: Sequence[CorpusFile]) -> None:
+    for file in files:
+        if file.format != "jsonl" or (file.name == "-" and options.image_root is None):
+            found = (
+                "standard input without --image-root" if file.name == "-" else f"an input of the format {file.format}"
+            )
+            raise OptionsError(f"{file.name}: found {found}, expected JSON lines beside their images with --images")
 
 
 def cut_file(number: int, file: CorpusFile, options: Options, size: int) -> list[Piece]:
@@ -253,7 +264,3 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     if not found and list(before) != list(after):
         found.append("inputs: the same in another order")
     return found
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -1,6 +1,7 @@
 """One shard: from its pieces of the inputs to its files. What comes out depends on the plan alone.
 
 piece --corpus reader--> records --DocumentEncoder--> ids --ShardWriter--> files, receipt
+                                 --images.py, where captions have images--> ids, with the images' bytes
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from preprocess.corpora.plain_text import read_text
 from preprocess.corpora.records import TextRecords
 from preprocess.corpora.tables import parquet_row_groups, read_datasets, read_parquet
 from preprocess.pipeline.encoding import DocumentEncoder, Encoded
+from preprocess.pipeline.images import encode_pairs
 from preprocess.pipeline.options import Options
 from preprocess.pipeline.plan import Piece, Plan
 from preprocess.pipeline.shard_files import PieceCounts, Receipt, ShardWriter
@@ -77,13 +79,12 @@ class _Attempt:
         self._encoder = DocumentEncoder(tokenizer, plan.options)
         self._unknown = tokenizer.roles.unk
         self._progress = Progress(number)
-        self._keys = len(plan.options.json_keys)
         self.piece = 0
         options = plan.options
         self.writer = ShardWriter(
             work,
             number,
-            self._keys,
+            len(plan.options.json_keys),
             size=plan.shard_bytes(number),
             lines=options.provenance,
             quarantine=options.on_error == "quarantine",
@@ -104,8 +105,7 @@ class _Attempt:
 
     def _read(self, piece: Piece, counts: PieceCounts) -> None:
         file = self._plan.files[piece.file]
-        for block in read_piece(file, piece, self._plan.options):
-            records, encoded = self._encoder.encode(block, self._keys)
+        for records, encoded in encode_piece(self._encoder, file, piece, self._plan.options):
             problems, lines, lines_read = records.problems, records.lines, records.lines_read
             left = len(records) if self._limit is None else self._limit - self._progress.documents
             full = self._limit is not None and len(records) >= left
@@ -135,10 +135,21 @@ class _Attempt:
     ) -> None:
         for key, each in enumerate(encoded):
             self.writer.add(key, each.ids, each.sequence_lengths, each.sequence_counts)
-            unknown = 0 if self._unknown is None else int(np.count_nonzero(each.ids == self._unknown))
+            unknown = 0 if self._unknown is None else each.count_of(self._unknown)
             self.writer.count(key, each.document_lengths(), unknown)
         self.writer.add_lines(lines)
         self.writer.add_problems(file.name, problems)
+
+
+def encode_piece(
+    encoder: DocumentEncoder, file: CorpusFile, piece: Piece, options: Options
+) -> Iterator[tuple[JsonRecords | TextRecords, Sequence[Encoded]]]:
+    """The records of one piece, some at a time, and their ids for each key."""
+    for block in read_piece(file, piece, options):
+        if options.images is None:
+            yield encoder.encode(block, len(options.json_keys))
+        else:
+            yield from encode_pairs(encoder, block, file, options)
 
 
 def read_piece(file: CorpusFile, piece: Piece, options: Options) -> Iterator[JsonRecords | TextRecords]:
@@ -147,7 +158,7 @@ def read_piece(file: CorpusFile, piece: Piece, options: Options) -> Iterator[Jso
         for block in line_blocks(file, piece.begin, piece.end, max_line_bytes=options.max_line_bytes):
             records = read_json_block(
                 block.data,
-                options.json_keys,
+                options.columns,
                 offset=block.offset,
                 lines_before=block.lines_before,
                 bytes_read=block.bytes_read,

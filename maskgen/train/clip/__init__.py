@@ -9,6 +9,7 @@ from maskgen.train.clip.augment import Augment
 from maskgen.train.clip.config import ClipConfig
 from maskgen.train.clip.model import CLIP
 from maskgen.train.clip.objective import ClipObjective
+from maskgen.train.clip.saved import load_clip, save_clip
 from maskgen.train.clip.text import TextTransformer
 from maskgen.train.clip.vision import VisionTransformer
 from maskgen.train.clip.visual_ssl import SimCLR, SimSiam
@@ -22,4 +23,6 @@ __all__ = [
     "SimSiam",
     "TextTransformer",
     "VisionTransformer",
+    "load_clip",
+    "save_clip",
 ]
