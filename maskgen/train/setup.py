@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from maskgen.train.diffusion import MaskedDiffusion
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
 from maskgen.train.models import (
@@ -23,7 +24,7 @@ from maskgen.train.models import (
     generator_of,
     load_pretrained,
 )
-from maskgen.train.objectives import MLM, Electra, Measured
+from maskgen.train.objectives import MLM, Electra, Measured, Objective
 from maskgen.train.optimizers import build_optimizer
 from maskgen.train.settings import TrainSettings
 from maskgen.vocab import Vocab
@@ -38,7 +39,7 @@ Configs = dict[str, Any]  # folder -> config as JSON: what is needed to build th
 class Networks:
     """The networks of a run by the folder that each is exported to, and the objective around them."""
 
-    objective: MLM | Electra
+    objective: Objective
     exported: Mapping[str, Network]
 
     @property
@@ -60,7 +61,7 @@ class Networks:
 class Measuring(nn.Module):
     """An objective whose forward measures a micro-batch: what is wrapped for several ranks."""
 
-    def __init__(self, objective: MLM | Electra) -> None:
+    def __init__(self, objective: Objective) -> None:
         super().__init__()
         self.objective = objective
 
@@ -99,6 +100,17 @@ def _assembled(
         _fill(model, given.get("model"))
         mlm = MLM(model.encoder, head=model.head, pair_head=model.pair_head, encoder_inputs=encoder_inputs, **ids)
         return Networks(mlm, {"model": model})
+    if settings.objective == "diffusion":
+        model = build_masked_lm(configs["model"], seed=settings.seed)
+        _fill(model, given.get("model"))
+        diffusion = MaskedDiffusion(
+            model.encoder,
+            head=model.head,
+            weighting=settings.diffusion_weighting,
+            encoder_inputs=encoder_inputs,
+            **ids,
+        )
+        return Networks(diffusion, {"model": model})
     generator = build_masked_lm(configs["generator"], seed=settings.seed + 1)
     discriminator = build_discriminator(configs["model"], seed=settings.seed)
     _fill(generator, given.get("generator"))
