@@ -426,7 +426,7 @@ def test_the_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
         assert cli.main(shlex.split(command)[1:]) == 0
     for name in ("mlm/model", "electra/model", "electra/generator"):
         assert load_pretrained(tmp_path / "maskgen-demo" / name).config.vocab_size % 64 == 0
-    rows = re.findall(r"^\| (mlm|electra): .*?\|(.*)\|$", page, re.MULTILINE)
+    rows = re.findall(r"^\| (mlm|diffusion|electra): .*?\|(.*)\|$", page, re.MULTILINE)
     assert {name: [tuple(map(float, cell.split(", "))) for cell in cells.split("|")] for name, cells in rows} == {
         name: list(sizes.values()) for name, sizes in DEFAULTS.items()
     }

@@ -104,9 +104,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 DEFAULTS = """\
 learning rate and batch size:
-  mlm      tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 256   large 2e-4, 256
-  electra  tiny 1e-3, 64   small 5e-4, 128   base 2e-4, 256   large 2e-4, 2048
-  diffusion as mlm"""
+  mlm        tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 256   large 2e-4, 256
+  diffusion  tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 256   large 2e-4, 256
+  electra    tiny 1e-3, 64   small 5e-4, 128   base 2e-4, 256   large 2e-4, 2048"""
 
 
 def run(arguments: argparse.Namespace) -> int:

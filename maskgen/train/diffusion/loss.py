@@ -23,12 +23,11 @@ WEIGHTINGS = ("xlm", "llada", "mdlm")
 
 
 class Terms(NamedTuple):
-    """Where the model is asked (flat places), for what, how much each row's answers weigh, and what divides the sum."""
+    """Where the model is asked (flat places), for what, how much each answer weighs, and what divides the sum."""
 
     positions: Tensor
     labels: Tensor
-    rows: Tensor
-    row_weights: Tensor | None
+    weights: Tensor | None
     divisor: Tensor
 
 
@@ -37,7 +36,7 @@ class DiffusionLoss:
     """The loss of a batch: ``DiffusionLoss(mask_id=4)(logits, batch)``.
 
     "llada" and "mdlm": sum of weights x cross-entropy at masks / maskable tokens, with the `weights` of the batch, one
-    a row; mdlm in its parametrisation, where no probability is on [MASK]. `special_ids` are never maskable.
+    a row or token; mdlm in its parametrisation, where no probability is on [MASK]. `special_ids` are never maskable.
 
     "xlm": the mean cross-entropy where the input is [MASK], and with `on_visible` at all other tokens, with
     `on_padding` at padding, too; `per_sequence` takes of each row the sum / (masks + 1), and of these the mean.
@@ -62,21 +61,19 @@ class DiffusionLoss:
         given = as_ready(batch, self.mask_id)
         text, (positions, labels) = given["text"].long(), ready.places(given)
         if self.weighting != "xlm":
-            weights = given.get("weights")
-            if weights is None:
+            if "weights" not in given:
                 raise TrainError(
                     f"a batch without weights, and the weighting {self.weighting}; expected one weight a row; use the "
                     "scheme masked-diffusion, or the weighting xlm"
                 )
-            return Terms(positions, labels, positions // text.shape[1], weights.float(), self.maskable(given).sum())
-        row_weights = None
-        if self.per_sequence:
-            masked = torch.zeros(text.numel(), dtype=torch.int64, device=text.device).index_fill(0, positions, 1)
-            row_weights = 1 / (masked.view_as(text).sum(1) + 1).float()
+            return Terms(positions, labels, weights_at(given, positions), self.maskable(given).sum())
+        masked = torch.zeros(text.numel(), dtype=torch.int64, device=text.device).index_fill(0, positions, 1)
         if self.on_visible or self.on_padding:
             positions, labels = self._wider(given, text, positions, labels)
-        count = ready.count(len(text) if self.per_sequence else positions.numel(), text)
-        return Terms(positions, labels, positions // text.shape[1], row_weights, count)
+        if not self.per_sequence:
+            return Terms(positions, labels, None, ready.count(positions.numel(), text))
+        weights = 1 / (masked.view_as(text).sum(1) + 1).float()
+        return Terms(positions, labels, weights[positions // text.shape[1]], ready.count(len(text), text))
 
     def maskable(self, batch: Mapping[str, Tensor]) -> Tensor:
         """True at the tokens of a ready batch that are masked or could have been, [B, L]."""
@@ -109,13 +106,19 @@ class DiffusionLoss:
 
     def weighted(self, losses: Tensor, terms: Terms) -> Tensor:
         """The sum of the loss, to be divided by the count."""
-        return (losses if terms.row_weights is None else losses * terms.row_weights[terms.rows]).sum()
+        return (losses if terms.weights is None else losses * terms.weights).sum()
 
     def __call__(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """The loss of logits of all places, [B, L, V]."""
         terms = self.terms(batch)
         losses = self.cross_entropies(logits.flatten(0, 1).index_select(0, terms.positions), terms)
         return self.weighted(losses, terms) / terms.divisor.clamp(min=1)
+
+
+def weights_at(batch: Mapping[str, Tensor], positions: Tensor) -> Tensor:
+    """The weights of a ready batch at flat places, of arrays with one a row or, of packed collators, one a token."""
+    weights = batch["weights"].float()
+    return weights.flatten()[positions] if weights.dim() == 2 else weights[positions // batch["text"].shape[1]]
 
 
 def without_mask(logits: Tensor, mask_id: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from maskgen.on_device import check_generator, check_tokens, ids_on
-from maskgen.train.diffusion.loss import DiffusionLoss, Terms, as_ready
+from maskgen.train.diffusion.loss import DiffusionLoss, Terms, as_ready, weights_at
 from maskgen.train.diffusion.weights import noise_of
 from maskgen.train.errors import TrainError
 from maskgen.train.objectives.hidden import of_tokens, run
@@ -111,7 +111,7 @@ class MaskedDiffusion(nn.Module):
         right = (logits.argmax(-1) == terms.labels) & masked
         figures = {"diffusion_correct": right.sum(), "diffusion_places": masked.sum()}
         if "weights" in batch:
-            paid = losses.double() * masked * batch["weights"].double()[terms.rows]
+            paid = losses.double() * masked * weights_at(batch, terms.positions)
             figures["bound"] = paid.sum()
             if self.loss.weighting == "xlm":  # which divides by something else
                 figures["maskable"] = self.loss.maskable(batch).sum()
