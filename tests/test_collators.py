@@ -1,6 +1,7 @@
 """Collators of masked diffusion: what is cut, padded and hidden, of datasets and of texts."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_masks_do_not_depend_on_the_batch_or_on_any_generator(kind):
     for place, each in enumerate(examples):
         alone = pickle.loads(pickle.dumps(collator))([each])
         assert np.array_equal(alone["input_ids"][0], whole["input_ids"][place])
-    mixed = [each._replace(epoch=place % 2) for place, each in enumerate(examples)]
+    mixed = [replace(each, epoch=place % 2) for place, each in enumerate(examples)]
     other = collator(mixed)
     for place in range(len(examples)):
         assert np.array_equal(other["input_ids"][place], collator([mixed[place]])["input_ids"][0])

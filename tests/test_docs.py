@@ -210,6 +210,7 @@ def test_set_up_commands_are_one_line_with_constraints(kind):
         "docs/mappings.md",
         "docs/exporting.md",
         "docs/fingerprints.md",
+        "docs/masked-diffusion.md",
         "docs/masking.md",
         "docs/report.md",
         "docs/models.md",

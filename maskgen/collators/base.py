@@ -136,4 +136,5 @@ class Collator(ABC):
 
 def positions_of(real: Table) -> Ids:
     """The place of each token among those of its row, wherever the padding is; 0 in padding before them."""
-    return np.maximum(real.cumsum(axis=1) - 1, 0)
+    positions: Ids = np.maximum(real.cumsum(axis=1) - 1, 0)
+    return positions

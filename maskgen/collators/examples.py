@@ -6,7 +6,8 @@ texts, or pairs of prompt and answer --tokenizer, once--> ids in memory --> Exam
 
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from preprocess import IndexedDataset
 Around = tuple[int | None, int | None]
 
 
-class Example(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Example:
     """A sequence. The first `prefix` of its ids are given: collators for prefixes hide the others alone."""
 
     ids: Ids

@@ -1,4 +1,4 @@
-"""Train a masked language model (mlm, diffusion) or an ELECTRA on tokenized datasets.
+"""Train a masked language model (mlm, diffusion) or an ELECTRA on datasets.
 
 The same command, given again, goes on from the latest checkpoint, with the very
 losses of a run that never stopped. Ctrl-C (exit code 130) and SIGTERM (143)
