@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -242,3 +243,12 @@ class _Ring:
             tensor = torch.from_numpy(np.asarray(array))
             tensors[name] = tensor.pin_memory() if self.pinned and id(array) not in own else tensor
         return tensors
+
+
+def collated(collator: Callable[[Sequence[Any]], Mapping[str, Any]]) -> Callable[[Sequence[Any]], Tensors]:
+    """A collator of maskgen.collators as a collate_fn that gives tensors; worker processes can be started with it."""
+    return partial(_collate, collator)
+
+
+def _collate(collator: Callable[[Sequence[Any]], Mapping[str, Any]], examples: Sequence[Any]) -> Tensors:
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in collator(examples).items()}

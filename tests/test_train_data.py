@@ -107,11 +107,11 @@ def test_special_tokens_surround_rows_where_the_texts_have_none(tmp_path, corpus
 @pytest.mark.parametrize("ranks", [1, 2, 3, 20])
 def test_validation_is_the_same_whatever_the_ranks(tmp_path, corpus, ranks):
     data = open_data(tiny(tmp_path, *corpus, mask_rate="0.5"))
-    shares = [data.fixed_batch(rank, ranks) for rank in range(ranks)]
+    shares = [data.fixed_batches(rank, ranks)[0] for rank in range(ranks)]
     assert all(len(share["text"]) for share in shares)
     text = torch.cat([share["text"] for share in shares])
     if ranks <= 9:
-        assert torch.equal(text, data.fixed_batch()["text"])
+        assert torch.equal(text, data.fixed_batches()[0]["text"])
         assert len(text) == 9
     rate = sum(int(share["masked_counts"].sum()) for share in shares) / int(
         sum(share["lengths"].sum() for share in shares)
@@ -120,9 +120,9 @@ def test_validation_is_the_same_whatever_the_ranks(tmp_path, corpus, ranks):
 
 
 def test_no_validation_without_documents_for_it(tmp_path, corpus):
-    assert open_data(tiny(tmp_path, *corpus, split="1")).fixed_batch() is None
+    assert open_data(tiny(tmp_path, *corpus, split="1")).fixed_batches() == []
     prefix, tokenizer = write_corpus(tmp_path, documents=5)
-    assert open_data(tiny(tmp_path, prefix, tokenizer, split="969,30,1")).fixed_batch() is None
+    assert open_data(tiny(tmp_path, prefix, tokenizer, split="969,30,1")).fixed_batches() == []
     one, tokenizer = write_corpus(tmp_path, "one", documents=30, sentences=(1, 2))
     with pytest.raises(MaskgenError, match="one"):
         open_data(tiny(tmp_path, one, tokenizer, next_sentence=True))

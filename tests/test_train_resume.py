@@ -52,10 +52,11 @@ class StoppedHereError(Exception):
     [
         {},
         {"objective": "electra"},
+        {"objective": "diffusion", "dropout": 0.1, "micro_batch": 2},
         {"architecture": "modern", "scheme": "roberta", "dropout": 0.1, "micro_batch": 2, "optimizer": "stable-adamw"},
         {"batch_ramp": "2:2:30", "mask_rate": "0.4:0.1", "schedule": "cosine"},
     ],
-    ids=["mlm", "electra", "modern", "ramps"],
+    ids=["mlm", "electra", "diffusion", "modern", "ramps"],
 )
 def test_a_run_that_breaks_off_goes_on_as_if_nothing_had_happened(tmp_path, corpus, monkeypatch, changes):
     torch.set_num_threads(1)
@@ -101,7 +102,7 @@ def command(*arguments, killed_at=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["mlm", "electra"])
+@pytest.mark.parametrize("objective", ["mlm", "electra", "diffusion"])
 def test_40_steps_are_17_steps_sigkill_and_23_more(tmp_path, corpus, objective):
     for folder in ("straight", "killed"):
         settings = tiny(tmp_path / folder, *corpus, objective=objective, steps=40, save_every=17)

@@ -35,6 +35,9 @@ def test_the_default_scheme_rows_and_positions():
     assert (modern.scheme, modern.rows, modern.max_positions) == ("modernbert", "best-fit", 1024)
     assert made(objective="electra").scheme == "electra"
     assert made(objective="electra", architecture="modern").scheme == "electra"
+    diffusion = made(objective="diffusion")
+    assert (diffusion.architecture, diffusion.scheme, diffusion.rows) == ("modern", "masked-diffusion", "best-fit")
+    assert made(objective="diffusion", architecture="bert").architecture == "bert"
     assert made(architecture="modern", rows="chunks").rows == "chunks"
     assert made(scheme="pmi").scheme == "pmi"
 
@@ -42,7 +45,7 @@ def test_the_default_scheme_rows_and_positions():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"objective": "clm"}, "--objective is 'clm'; expected one of mlm, electra"),
+        ({"objective": "clm"}, "--objective is 'clm'; expected one of mlm, electra, diffusion"),
         ({"steps": 0}, "--steps is 0"),
         ({"batch_size": -3}, "--batch-size is -3"),
         ({"lr": float("nan")}, "peak learning rate nan"),
@@ -54,6 +57,11 @@ def test_the_default_scheme_rows_and_positions():
         ({"max_seq_length": 513}, "longer than the 512 positions"),
         ({"architecture": "modern", "max_seq_length": 300, "max_positions": 200}, "longer than the 200 positions"),
         ({"next_sentence": True, "objective": "electra"}, "--next-sentence"),
+        ({"next_sentence": True, "objective": "diffusion"}, "--next-sentence with --objective diffusion"),
+        ({"objective": "diffusion", "scheme": "roberta"}, "--scheme roberta with --objective diffusion; expected mask"),
+        ({"objective": "diffusion", "mask_rate": "0.3"}, "--mask-rate with --objective diffusion; expected none"),
+        ({"objective": "diffusion", "eval_rate": 0.3}, "--eval-rate with --objective diffusion; expected none"),
+        ({"diffusion_weighting": "elbo"}, "--diffusion-weighting is 'elbo'; expected one of llada, mdlm, xlm"),
         ({"next_sentence": True, "architecture": "modern"}, "--next-sentence"),
         ({"next_sentence": True, "scheme": "roberta"}, "--rows pairs"),
         ({"init_from": ("a", "b")}, "--init-from names 2"),

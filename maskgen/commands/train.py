@@ -1,4 +1,4 @@
-"""Train a masked language model (mlm) or an ELECTRA on tokenized datasets.
+"""Train a masked language model (mlm, diffusion) or an ELECTRA on datasets.
 
 The same command, given again, goes on from the latest checkpoint, with the very
 losses of a run that never stopped. Ctrl-C (exit code 130) and SIGTERM (143)
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument_group("samples").add_argument
     add("--max-seq-length", type=int, metavar="N", help="special tokens included (128)")
-    add("--scheme", metavar="NAME", help=f"{SCHEMES} (mlm: bert, modern architecture: modernbert; electra: electra)")
+    add("--scheme", metavar="NAME", help=f"{SCHEMES} (by objective and architecture)")
     add("--option", action="append", metavar="NAME=VALUE", help="of the scheme, or of clip (docs/image-captions.md)")
     add("--mask-rate", metavar="P[:Q]", help="share of masked tokens, or from P to Q over the run (the scheme's own)")
     add("--rows", choices=("chunks", "best-fit", "sequential", "documents", "pairs"),
@@ -60,9 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--any-tokenizer", action="store_true", help="also train on data that another tokenizer made")
 
     add = parser.add_argument_group("model").add_argument
-    add("--objective", choices=("mlm", "electra", "clip"), help="(mlm); clip: captions with images")
+    add("--objective", choices=("mlm", "electra", "diffusion", "clip"), help="(mlm); clip: captions with images")
+    add("--diffusion-weighting", choices=("llada", "mdlm", "xlm"), help="of losses by their noise (llada)")
     add("--size", choices=("tiny", "small", "base", "large"), help="(small)")
-    add("--architecture", choices=("bert", "modern"), help="(bert)")
+    add("--architecture", choices=("bert", "modern"), help="(bert; diffusion: modern)")
     add("--max-positions", type=int, metavar="N", help="longest text that the model can read (512)")
     add("--dropout", type=float, metavar="P", help="(of the architecture)")
     add("--next-sentence", action="store_true", help="also train a head on pairs of texts (scheme bert, --rows pairs)")
@@ -91,7 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--log-every", type=int, metavar="N", help="steps a line (10)")
     add("--eval-every", type=int, metavar="N", help="steps between evaluations (as --save-every)")
     add("--eval-samples", type=int, metavar="N", help="of the validation part (1024)")
-    add("--eval-rate", type=float, metavar="P", help="share of masked tokens there, always the same ones (0.15)")
+    add("--eval-rate", type=float, metavar="P",
+        help="share of masked tokens there, always the same ones (0.15; diffusion: eight)")  # fmt: skip
     add("--save-every", type=int, metavar="N", help="steps between checkpoints (1000)")
     add("--keep", type=int, metavar="N", help="newest checkpoints that stay (3)")
     add("--keep-every", type=int, metavar="N", help="and those of each multiple of N steps")
@@ -104,9 +106,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 DEFAULTS = """\
 learning rate and batch size:
-  mlm      tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 256   large 2e-4, 256
-  electra  tiny 1e-3, 64   small 5e-4, 128   base 2e-4, 256   large 2e-4, 2048
-  clip     tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 512   large 5e-4, 1024"""
+  mlm        tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 256   large 2e-4, 256
+  diffusion  tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 256   large 2e-4, 256
+  electra    tiny 1e-3, 64   small 5e-4, 128   base 2e-4, 256   large 2e-4, 2048
+  clip       tiny 1e-3, 64   small 5e-4, 256   base 5e-4, 512   large 5e-4, 1024"""
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -24,6 +24,14 @@ MOST_STRATA = 1 << 32  # what `below` can tell apart
 Reals = npt.NDArray[np.float64]
 
 
+def noise(kind: str, eps: float) -> tuple[float, float, float]:
+    """(least, slope, scale): at time t the probability of a mask is p = slope t + least, the weight scale / p.
+
+    The weight is -alpha'(t) / (1 - alpha(t)) of alpha = 1 - p for mdlm, where it is 1 / t, and 1 / p for llada.
+    """
+    return (eps, 1 - eps, 1.0) if kind == "llada" else (0.0, 1 - eps, 1 - eps)
+
+
 class MaskedDiffusion(EncoderScheme):
     """Masks each ordinary token of a row with probability p; masked tokens are always shown as [MASK].
 
@@ -78,13 +86,13 @@ class MaskedDiffusion(EncoderScheme):
     def levels(self, draws: Draws, rate: float | None) -> tuple[Reals, Reals, Reals]:
         """Of each sample the time, the probability of a mask, and the weight."""
         fixed = self.fixed if rate is None else checked_share(rate, "rate")
+        least, slope, scale = noise(self.kind, self.eps)
         if fixed is None:
             times = self.times(draws)
-            shares = (1 - self.eps) * times + (self.eps if self.kind == "llada" else 0)
+            shares = slope * times + least
         else:
             shares = np.full(len(draws.indices), fixed)
-            times = (shares - (self.eps if self.kind == "llada" else 0)) / (1 - self.eps)
-        scale = 1.0 if self.kind == "llada" else 1 - self.eps
+            times = (shares - least) / slope
         weights = np.divide(scale, shares, out=np.zeros_like(shares), where=shares > 0)
         return times, shares, weights
 

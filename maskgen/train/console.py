@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 SHARES = ("accuracy", "precision", "recall", "auc")
-WORDS = {"mlm_accuracy": "accuracy", "pairs_accuracy": "pairs", "disc_accuracy": "found"}
+WORDS = {
+    "mlm_accuracy": "accuracy", "diffusion_accuracy": "accuracy", "pairs_accuracy": "pairs", "disc_accuracy": "found",
+}  # fmt: skip
 
 
 def step_line(record: Mapping[str, Any], steps: int) -> str:
@@ -27,7 +29,7 @@ def evaluation_line(record: Mapping[str, Any]) -> str:
 def _figures(record: Mapping[str, Any]) -> list[str]:
     shown = []
     for name, value in record.items():
-        if name == "loss" or name.endswith("_loss"):
+        if name in ("loss", "bound") or name.endswith("_loss"):
             shown.append(f"{name.replace('_', ' ')} {value:.4f}")
         elif name.rpartition("_")[2] in SHARES and value is not None:
             shown.append(f"{WORDS.get(name, name.replace('disc_', ''))} {value:.3f}")

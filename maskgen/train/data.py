@@ -23,7 +23,7 @@ from maskgen.schemes import SCHEMES
 from maskgen.schemes.base import EncoderScheme
 from maskgen.train.errors import TrainError
 from maskgen.train.models import unpadding
-from maskgen.train.settings import TrainSettings
+from maskgen.train.settings import DIFFUSION, TrainSettings
 from maskgen.vocab import Vocab
 from preprocess import IndexedDataset, load_tokenizer
 from preprocess.errors import MaskgenError
@@ -32,6 +32,7 @@ from preprocess.indexed.sidecar import read_sidecar
 Tensors = dict[str, torch.Tensor]
 TrainingSamples = AnySamples | PairSamples
 UNUSED = frozenset({"truncated", "t", "span_left", "span_right", "span_offset"})  # no objective reads them
+LEVELS = 8  # of noise, in the middles of as many equal parts of the range, where validation is for a bound
 PACKED = ("masked_positions", "masked_labels")
 
 
@@ -61,21 +62,34 @@ class TrainingData:
         """Its batches as tensors, two of them made ahead."""
         return Loader(source, pin=device.type == "cuda")
 
-    def fixed_batch(self, rank: int = 0, ranks: int = 1) -> Tensors | None:
-        """The rank's share of the validation samples; the whole does not depend on the ranks."""
+    def fixed_batches(self, rank: int = 0, ranks: int = 1) -> list[Tensors]:
+        """The rank's share of the validation samples; the whole does not depend on the ranks.
+
+        One batch at --eval-rate; of diffusion one at each level of noise, the same samples in all of them.
+        """
         if self.validation is None:
-            return None
-        settings = self.settings
-        source = BatchSource(
-            self.validation,
-            batch_size=self.evaluated(ranks),
-            seed=settings.seed,
-            rank=rank,
-            world_size=ranks,
-            threads=settings.threads,
-            rate=None if settings.objective == "clip" else settings.eval_rate,
-        )
-        return {name: torch.from_numpy(array) for name, array in source.batch_at(0).items()}
+            return []
+        batches = []
+        for rate in self._eval_rates:
+            source = BatchSource(
+                self.validation,
+                batch_size=self.evaluated(ranks),
+                seed=self.settings.seed,
+                rank=rank,
+                world_size=ranks,
+                threads=self.settings.threads,
+                rate=rate,
+            )
+            batches.append({name: torch.from_numpy(array) for name, array in source.batch_at(0).items()})
+        return batches
+
+    @property
+    def _eval_rates(self) -> list[float | None]:
+        if self.settings.objective == "clip":
+            return [None]
+        if self.settings.objective != "diffusion":
+            return [self.settings.eval_rate]
+        return [(level + 0.5) / LEVELS for level in range(LEVELS)]
 
     def evaluated(self, ranks: int) -> int:
         """How many samples that is; at least one a rank."""
@@ -127,6 +141,8 @@ def _choice(settings: TrainSettings, prefix: str, part: str) -> SampleChoice:
     known, options = scheme_options(scheme, rows), dict(settings.options)
     if "binary_head" in known:  # two parts in some order are for the head that tells which
         options.setdefault("binary_head", settings.next_sentence)
+    if scheme == DIFFUSION and settings.diffusion_weighting == "mdlm":
+        options.setdefault("kind", "mdlm")
     if "documents" in known and settings.architecture == "modern":
         options.setdefault("documents", True)
     rowed = "documents" in known

@@ -1,6 +1,6 @@
 """Validation: the same samples with the same masks every time, so that its losses can be compared along a run.
 
-fixed batch of this rank, held in memory --slices, without gradients--> sums of all ranks --> figures
+fixed batches of this rank, held in memory --slices, without gradients--> sums of all ranks --> figures
 """
 
 import math
@@ -20,8 +20,8 @@ class Evaluation:
 
     def __init__(self, data: TrainingData, world: World, micro_batch: int, precision: str) -> None:
         self.seed, self.world, self.precision = data.settings.seed, world, precision
-        self.batch: Tensors | None = data.fixed_batch(world.rank, world.size)
-        rows = 0 if self.batch is None else len(self.batch["text"])
+        self.batches: list[Tensors] = data.fixed_batches(world.rank, world.size)
+        rows = len(self.batches[0]["text"]) if self.batches else 0
         # Ranks may differ by a row; sharded modules need as many calls on each, so the slices differ instead.
         largest = 0 if data.validation is None else math.ceil(data.evaluated(world.size) / world.size)
         calls = max(1, math.ceil(largest / micro_batch))
@@ -31,21 +31,22 @@ class Evaluation:
     @torch.no_grad()
     def __call__(self, module: nn.Module, step: int) -> Record | None:
         """The figures after a step; None where there is nothing to validate on. Every rank calls it."""
-        if self.batch is None:
+        if not self.batches:
             return None
         inner, device = unwrapped(module), self.world.device
         tally = Tally(measuring(inner).objective)
         generator = torch.Generator(device).manual_seed(self.seed)
         inner.eval()
-        done = 0
-        for micro in micro_batches(self.batch, self.rows, device):
-            with autocast(self.precision, device):
-                measured = inner(micro, generator)
-            tally.add(tally.objective.counts(micro), measured)
-            done += 1
-        for _ in range(self.calls - done):  # so that the others do not wait
-            with autocast(self.precision, device):
-                inner(micro, generator)
+        for batch in self.batches:
+            done = 0
+            for micro in micro_batches(batch, self.rows, device):
+                with autocast(self.precision, device):
+                    measured = inner(micro, generator)
+                tally.add(tally.objective.counts(micro), measured)
+                done += 1
+            for _ in range(self.calls - done):  # so that the others do not wait
+                with autocast(self.precision, device):
+                    inner(micro, generator)
         inner.train()
         return {"kind": "validation", "step": step, **tally.figures(self.world)}
 

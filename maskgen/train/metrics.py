@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 
-from maskgen.train.clip import ClipObjective
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
-from maskgen.train.objectives import MLM, Electra, Measured
+from maskgen.train.objectives import Measured, Objective
 from preprocess.errors import os_failure
 from preprocess.pipeline.work_folder import write_file
 
@@ -28,7 +27,7 @@ COUNT, SUM, FIGURE = "count:", "sum:", "figure:"
 class Tally:
     """Sums of losses, their denominators, and figures, of all micro-batches since they were last asked for."""
 
-    def __init__(self, objective: MLM | Electra | ClipObjective) -> None:
+    def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self._sums: Tensors = {}
 

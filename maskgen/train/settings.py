@@ -19,13 +19,16 @@ from maskgen.train.errors import TrainError
 from maskgen.train.schedules import LearningRate, Ramp
 from maskgen.train.stopping import seconds
 
-OBJECTIVES = ("mlm", "electra", "clip")
+DIFFUSION = "masked-diffusion"  # the scheme of the objective diffusion
+OBJECTIVES = ("mlm", "electra", "diffusion", "clip")
+WEIGHTINGS = ("llada", "mdlm", "xlm")  # of diffusion
 SIZES = ("tiny", "small", "base", "large")
 ARCHITECTURES = ("bert", "modern")
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "objective": OBJECTIVES,
     "size": SIZES,
     "architecture": ARCHITECTURES,
+    "diffusion_weighting": WEIGHTINGS,
     "schedule": ("linear", "cosine", "wsd", "constant"),
     "optimizer": ("adamw", "stable-adamw"),
     "precision": ("auto", "bf16", "fp32"),
@@ -35,15 +38,17 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 DEFAULTS: Mapping[str, Mapping[str, tuple[float, int]]] = {
     "mlm": {"tiny": (1e-3, 64), "small": (5e-4, 256), "base": (5e-4, 256), "large": (2e-4, 256)},
     "electra": {"tiny": (1e-3, 64), "small": (5e-4, 128), "base": (2e-4, 256), "large": (2e-4, 2048)},
+    "diffusion": {"tiny": (1e-3, 64), "small": (5e-4, 256), "base": (5e-4, 256), "large": (2e-4, 256)},  # as mlm
     "clip": {"tiny": (1e-3, 64), "small": (5e-4, 256), "base": (5e-4, 512), "large": (5e-4, 1024)},
 }
-WARMUP = {"mlm": 0.06, "electra": 0.01, "clip": 0.06}  # share of the steps
+WARMUP = {"mlm": 0.06, "electra": 0.01, "diffusion": 0.06, "clip": 0.06}  # share of the steps
 SCHEMES = {
-    ("mlm", "bert"): "bert",
-    ("mlm", "modern"): "modernbert",
-    ("clip", "bert"): "pairs",
-}  # of all others: electra
+    ("mlm", "bert"): "bert", ("mlm", "modern"): "modernbert", ("electra", "bert"): "electra",
+    ("electra", "modern"): "electra", ("diffusion", "bert"): DIFFUSION, ("diffusion", "modern"): DIFFUSION,
+    ("clip", "bert"): "pairs", ("clip", "modern"): "pairs",
+}  # fmt: skip
 POSITIONS = 512
+EVAL_RATE = 0.15
 
 MAY_CHANGE = "may change on resume"
 
@@ -75,7 +80,8 @@ class TrainSettings:
 
     objective: str = "mlm"
     size: str = "small"
-    architecture: str = "bert"
+    architecture: str = ""  # bert; of diffusion modern
+    diffusion_weighting: str = "llada"
     max_positions: int | None = None
     dropout: float | None = None
     next_sentence: bool = False
@@ -100,7 +106,7 @@ class TrainSettings:
     log_every: int = _free(10)
     eval_every: int | None = _free(None)
     eval_samples: int = _free(1024)
-    eval_rate: float = _free(0.15)
+    eval_rate: float = _free(EVAL_RATE)
     save_every: int = _free(1000)
     keep: int = _free(3)
     keep_every: int | None = _free(None)
@@ -110,11 +116,13 @@ class TrainSettings:
 
     def resolved(self) -> "TrainSettings":
         """Checked, with every default in its place."""
+        if not self.architecture:
+            return replace(self, architecture="modern" if self.objective == "diffusion" else "bert").resolved()
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise TrainError(f"{_flag(name)} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
         lr, batch = DEFAULTS[self.objective][self.size]
-        scheme = self.scheme or SCHEMES.get((self.objective, self.architecture), "electra")
+        scheme = self.scheme or SCHEMES[self.objective, self.architecture]
         packed = self.architecture == "modern" and scheme not in ("bert", "t5")
         filled = replace(
             self,
@@ -171,6 +179,8 @@ class TrainSettings:
                 f"--next-sentence with the scheme {self.scheme}; expected pairs of texts; add --rows pairs, or use "
                 "--scheme bert"
             )
+        if self.objective == "diffusion":
+            self._check_diffusion()
         most = 2 if self.objective == "electra" else 1
         if len(self.init_from) > most:
             raise TrainError(
@@ -182,6 +192,16 @@ class TrainSettings:
         self.masking_rate()
         if self.max_time is not None:
             seconds(self.max_time)
+
+    def _check_diffusion(self) -> None:
+        if self.scheme != DIFFUSION:
+            raise TrainError(f"--scheme {self.scheme} with --objective diffusion; expected {DIFFUSION}; leave it out")
+        for name, usual in (("mask_rate", None), ("eval_rate", EVAL_RATE)):
+            if getattr(self, name) != usual:
+                raise TrainError(
+                    f"{_flag(name)} with --objective diffusion; expected none: training draws a rate a row, and "
+                    "validation takes rates from all of the range; leave it out"
+                )
 
     def batch_sizes(self) -> Steps:
         """Global batch sizes, as steps of (consumed samples, size from there on)."""

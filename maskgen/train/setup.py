@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from maskgen.train.clip import CLIP, ClipConfig, ClipObjective
+from maskgen.train.diffusion import MaskedDiffusion
 from maskgen.train.distributed import World
 from maskgen.train.errors import TrainError
 from maskgen.train.models import (
@@ -24,7 +25,7 @@ from maskgen.train.models import (
     generator_of,
     load_pretrained,
 )
-from maskgen.train.objectives import MLM, Electra, Measured
+from maskgen.train.objectives import MLM, Electra, Measured, Objective
 from maskgen.train.optimizers import build_optimizer
 from maskgen.train.pairs import build_clip, clip_config
 from maskgen.train.settings import TrainSettings
@@ -33,7 +34,6 @@ from maskgen.vocab import Vocab
 ROUNDING = 64  # rows of the embedding: a multiple, for the matrix units of GPUs
 Tensors = dict[str, torch.Tensor]
 Network = MaskedLm | Discriminator
-Objective = MLM | Electra | ClipObjective
 Configs = dict[str, Any]  # folder -> config as JSON: what is needed to build the networks again
 
 
@@ -112,6 +112,17 @@ def _assembled(
         _fill(model, given.get("model"))
         mlm = MLM(model.encoder, head=model.head, pair_head=model.pair_head, encoder_inputs=encoder_inputs, **ids)
         return Networks(mlm, {"model": model})
+    if settings.objective == "diffusion":
+        model = build_masked_lm(configs["model"], seed=settings.seed)
+        _fill(model, given.get("model"))
+        diffusion = MaskedDiffusion(
+            model.encoder,
+            head=model.head,
+            weighting=settings.diffusion_weighting,
+            encoder_inputs=encoder_inputs,
+            **ids,
+        )
+        return Networks(diffusion, {"model": model})
     generator = build_masked_lm(configs["generator"], seed=settings.seed + 1)
     discriminator = build_discriminator(configs["model"], seed=settings.seed)
     _fill(generator, given.get("generator"))

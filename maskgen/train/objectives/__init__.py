@@ -4,9 +4,9 @@ tokens --on_device--> ready batch ; ready batch --MLM, Electra--> sums of losses
 """
 
 from maskgen.train.objectives.electra import Electra, ElectraResult
-from maskgen.train.objectives.measured import Measured
+from maskgen.train.objectives.measured import Measured, Objective
 from maskgen.train.objectives.mlm import MLM
 from maskgen.train.objectives.scores import auc
 from maskgen.train.objectives.tying import tie
 
-__all__ = ["MLM", "Electra", "ElectraResult", "Measured", "auc", "tie"]
+__all__ = ["MLM", "Electra", "ElectraResult", "Measured", "Objective", "auc", "tie"]

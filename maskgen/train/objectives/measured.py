@@ -3,11 +3,11 @@
 loss = sum over terms of weight x sum / count, with counts that are known before the forward pass
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Measured(NamedTuple):
@@ -20,6 +20,26 @@ class Measured(NamedTuple):
         """The weighted mean; a term without anything to predict counts 0, and has gradients of 0."""
         terms = [weights[name] * (total / counts[name].clamp(min=1)) for name, total in self.sums.items()]
         return torch.stack(terms).sum()
+
+
+class Objective(Protocol):
+    """A module that the loop can train: MLM, Electra, MaskedDiffusion, or one of your own."""
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """What each term counts in the loss."""
+
+    def counts(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What the sums of `measure` are divided by; no forward pass is needed."""
+
+    def measure(self, batch: Mapping[str, Any]) -> Measured:
+        """Sums of the terms of a ready batch, and figures."""
+
+    def summary(self, figures: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> dict[str, float]:
+        """What to report, of figures and counts that were added up."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """As every module has them."""
 
 
 def in_full(values: Tensor) -> Tensor:
