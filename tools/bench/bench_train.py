@@ -160,6 +160,8 @@ class Ours:
         """Operations of a step with full rows, 15 % of them masked."""
         settings, networks = self.run.settings, self.run.networks
         rows, length = int(settings.batch_size or 0), settings.max_seq_length
+        if networks.model_config is None:
+            raise SystemExit("only networks of text are measured")
         return training_flops(
             networks.model_config,
             batch=rows,
