@@ -306,7 +306,7 @@ def test_bfloat16_autocast_has_losses_in_float32():
 
 def test_the_page_runs_and_its_tests_exist(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    names, _ = run_page("clip.md", capsys)
+    names, _ = run_page("docs/clip.md", capsys)
     assert torch.isfinite(names["loss"])
     assert names["text_latents"].shape == names["image_latents"].shape == (4, 16)
     assert gradients(names["clip"])["to_text_latent.weight"].abs().sum() > 0

@@ -137,7 +137,7 @@ def test_flags_that_do_not_fit(tmp_path, capsys):
 def test_the_page_runs(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["demo", "--steps", "0"]) == 0
-    names, printed = run_page("generating.md", capsys)
+    names, printed = run_page("docs/generating.md", capsys)
     assert os.path.getsize(tmp_path / "steps.html") > 10_000
     assert any("masks: 16, steps: 8" in shown for shown in printed.values())
     assert names["done"].steps == [8, 8]

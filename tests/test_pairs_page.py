@@ -11,7 +11,7 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        names, printed = run_page("image-captions.md", capsys)
+        names, printed = run_page("docs/image-captions.md", capsys)
     finally:
         torch.set_num_threads(before)
     assert names["batch"]["images"].shape == (2, 3, 8, 8)

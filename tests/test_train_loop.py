@@ -421,7 +421,7 @@ def test_what_the_page_shows_runs(demo, capsys):
     for name in ("mlm/model", "electra/model", "electra/generator"):
         assert load_pretrained(demo / name).config.vocab_size % 64 == 0
     rows = re.findall(
-        r"^\| (mlm|diffusion|electra): .*?\|(.*)\|$", (ROOT / "docs/training.md").read_text(), re.MULTILINE
+        r"^\| (mlm|diffusion|electra|clip): .*?\|(.*)\|$", (ROOT / "docs/training.md").read_text(), re.MULTILINE
     )
     assert {name: [tuple(map(float, cell.split(", "))) for cell in cells.split("|")] for name, cells in rows} == {
         name: list(sizes.values()) for name, sizes in DEFAULTS.items()
