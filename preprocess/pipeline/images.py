@@ -73,9 +73,9 @@ def encode_pairs(
     group = _Group(block, text, block.lines_before)
     for record, line in enumerate(text.lines.tolist()):
         try:
-            if isinstance(text.documents[0][record], list):
-                raise BadRecordError(NOT_TEXT, "a list of captions")
             caption = text.documents[0][record]
+            if isinstance(caption, list):
+                raise BadRecordError(NOT_TEXT, "a list of captions")
             if not captions.sequence_counts[record] or not caption.strip():  # the second with special tokens around
                 raise BadRecordError(EMPTY_CAPTION, "a text without a token")
             words = image_words(image_bytes(text.documents[1][record], file, options))
