@@ -63,6 +63,12 @@ def check_document(dataset: IndexedDataset, document: int) -> int:
     return document % documents
 
 
+def is_other_mode(dataset: IndexedDataset, sequence: int) -> bool:
+    """Whether a sequence holds no ids, as images beside captions do."""
+    modes = dataset.sequence_modes
+    return modes is not None and bool(modes[sequence])
+
+
 def show_document(dataset: IndexedDataset, document: int, decode: Decode | None) -> str:
     """One document, sequence by sequence: decoded text, or ids where there is no tokenizer."""
     document = check_document(dataset, document)
@@ -71,7 +77,10 @@ def show_document(dataset: IndexedDataset, document: int, decode: Decode | None)
     lines = [f"document {document}: {last - first} sequences, {total} tokens"]
     for index in range(first, last):
         ids = dataset[index].tolist()
-        text = decode(ids) if decode is not None else " ".join(map(str, ids))
+        if is_other_mode(dataset, index):
+            text = "no ids: the bytes of an image"
+        else:
+            text = decode(ids) if decode is not None else " ".join(map(str, ids))
         lines.append(f"  [{index}] {len(ids)} tokens: {text}")
     return "\n".join(lines) + "\n"
 

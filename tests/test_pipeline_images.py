@@ -246,5 +246,8 @@ def test_the_command(tmp_path, corpus, capsys):
     assert "int32" in capsys.readouterr().out
     assert cli.main(["tokenize", *arguments]) == 0
     assert cli.main(["verify", str(tmp_path / "out_caption_document"), "--full"]) == 0
+    shown = ["inspect", str(tmp_path / "out_caption_document"), "1", "--tokenizer", vocabulary(tmp_path)]
+    assert cli.main(shown) == 0
+    assert "the bytes of an image" in capsys.readouterr().out
     assert cli.main(["tokenize", *arguments]) == 0
     assert "already complete" in capsys.readouterr().out

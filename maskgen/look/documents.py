@@ -3,7 +3,7 @@
 import os
 
 from maskgen.input_places import InputPlaces
-from maskgen.inspection import check_document, show_document, show_origin
+from maskgen.inspection import check_document, is_other_mode, show_document, show_origin
 from maskgen.look.pieces import BOLD, DIM, PieceView
 from maskgen.look.raw_lines import beginning
 from preprocess import IndexedDataset
@@ -42,7 +42,9 @@ class DocumentView:
         lines = [paint(f"document {document}", BOLD) + f": {last - first} sequences, {total} tokens"]
         for index in range(first, last):
             ids = self._dataset[index].tolist()
-            lines.append(f"  {paint(f'[{index}] {len(ids)} tokens:', DIM)} {self._pieces.text(ids)}")
+            is_image = is_other_mode(self._dataset, index)
+            text = "no ids: the bytes of an image" if is_image else self._pieces.text(ids)
+            lines.append(f"  {paint(f'[{index}] {len(ids)} tokens:', DIM)} {text}")
         return "\n".join(lines) + "\n"
 
     def origin(self, document: int, indent: str = "") -> str:
