@@ -28,7 +28,7 @@ EXAMPLES = """\
   maskgen predict run "" --steps 32 --new-tokens 32 --strategy gap \\
       --threshold 0.5 --top-k 50
   maskgen predict run "The keeper" --steps 8 --new-tokens 16 \\
-      --history steps.jsonl     # shown by maskgen report --history"""
+      --history steps.jsonl     (for maskgen report --history)"""
 OF_STEPS = ("strategy", "threshold", "schedule", "temperature", "top_p", "seed", "new_tokens", "history")
 
 
