@@ -253,7 +253,7 @@ def test_no_permission(tmp_path, corpus, monkeypatch):
         raise PermissionError("Access Denied")
 
     monkeypatch.setattr(CountedFileSystem, "info", refuse)
-    with pytest.raises(IndexedDatasetError, match="Access Denied.*credentials"):
+    with pytest.raises(IndexedDatasetError, match=r"Access Denied.*credentials"):
         run(f"{URL}/part-0.jsonl.gz", tmp_path / "out")
 
 
@@ -319,11 +319,11 @@ def test_a_complete_remote_dataset_is_known_refused_and_replaced(tmp_path, corpu
     far = Far(tmp_path)
     far.run(corpus)
     assert far.run(corpus).already_complete
-    with pytest.raises(MaskgenError, match="made otherwise.*--overwrite"):
+    with pytest.raises(MaskgenError, match=r"made otherwise.*--overwrite"):
         far.run(corpus[:1])
     assert not far.run(corpus[:1], overwrite=True).already_complete
-    with pytest.raises(MaskgenError, match="found nothing|found .* bytes"):
-        store.rm("/bucket/out_text_document.bin")
+    store.rm("/bucket/out_text_document.bin")
+    with pytest.raises(MaskgenError, match=r"out_text_document.bin: found nothing"):
         far.run(corpus[:1])
     store.pipe_file("/bucket/out_text_document.json", b'{"text": "a raw corpus"}')
     store.rm("/bucket/out_text_document.idx")

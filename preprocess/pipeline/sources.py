@@ -76,7 +76,7 @@ def finished_sources(names: Sequence[str], remote: RemoteInputs, prefixes: Seque
         return None
     sidecar = next(filter(None, map(dataset_sidecar, prefixes)), None)
     known = None if sidecar is None else _command(sidecar).get("remote")
-    if sidecar is None or known is None:
+    if sidecar is None or not isinstance(known, dict):
         return None
     if known != remote.versions:
         _refuse_changes(f"{prefixes[0]}.idx", "a finished dataset", known, remote.versions)
