@@ -1,4 +1,7 @@
-"""docs/api.md has every public name, called as it is called now; test_pages.py runs its examples."""
+"""docs/api.md and docs/api-training.md have every public name, called as it is called now.
+
+test_pages.py runs their examples.
+"""
 
 import pkgutil
 import re
@@ -10,10 +13,14 @@ from doc_pages import ROOT
 
 from preprocess import MaskgenError
 
-PAGE = (ROOT / "docs/api.md").read_text()
 TOOL = runpy.run_path(str(ROOT / "tools/write_signatures.py"))
+PAGES = {path.name: path.read_text() for path in TOOL["PAGES"]}
+PAGE = "".join(PAGES.values())
 WITHOUT_LIST = ("maskgen.datasets", "maskgen.on_device", "preprocess.indexed.arrow")  # users import these modules, too
-INNER = {"maskgen.report.page", "maskgen.train.checkpoints"}  # lists for readers of the sources
+INNER = {  # lists for readers of the sources
+    *("maskgen.report.page", "maskgen.train.checkpoints"),
+    *("preprocess.images", "preprocess.images.examine"),
+}
 
 
 def public_names():
@@ -41,7 +48,13 @@ def things(pairs):
 
 def test_signatures():
     """After a change of one: python tools/write_signatures.py."""
-    assert TOOL["page"](PAGE) == PAGE
+    assert {name: TOOL["page"](page) for name, page in PAGES.items()} == PAGES
+
+
+def test_training_has_a_page_of_its_own():
+    modules = {name: re.findall(r"^## `([\w.]+)`$", page, re.MULTILINE) for name, page in PAGES.items()}
+    assert all(module.startswith("maskgen.train") for module in modules["api-training.md"])
+    assert not any(module.startswith("maskgen.train") for module in modules["api.md"])
 
 
 def test_every_public_name_is_there():
@@ -64,7 +77,7 @@ def test_every_heading_is_one_that_is_written():
 
 def test_errors_are_expected_ones():
     errors = re.findall(r"^\| `([\w.]+)\.(\w+Error)` \|", PAGE, re.MULTILINE)
-    assert len(errors) == 15
+    assert len(errors) == 16
     assert all(issubclass(getattr(import_module(module), name), MaskgenError) for module, name in errors)
 
 

@@ -11,7 +11,8 @@ from toy_networks import WIDTH, Encoder, seeded, tokens_of
 from maskgen.schemes.draws import Draws
 from maskgen.schemes.masked_diffusion import MaskedDiffusion as Scheme
 from maskgen.train import TrainError
-from maskgen.train.diffusion import DiffusionLoss, MaskedDiffusion, noise_of, positions_of, subs
+from maskgen.train.diffusion import DiffusionLoss, MaskedDiffusion, positions_of, subs
+from maskgen.train.diffusion.weights import noise_of
 from maskgen.vocab import Vocab
 
 PAD, SPECIAL, MASK = 0, 2, 4

@@ -220,6 +220,17 @@ def test_the_file_tree_of_readme_is_that_of_the_packages():
     assert all((ROOT / name).is_dir() for name in shown)
 
 
+def test_the_list_of_pages_names_every_package():
+    (_, table) = (ROOT / "docs/README.md").read_text().split("## By package\n")
+    packages = {
+        ".".join(file.parent.relative_to(ROOT).parts)
+        for top in ("preprocess", "maskgen")
+        for file in ROOT.glob(f"{top}/*/**/__init__.py")
+    }
+    assert set(re.findall(r"`((?:preprocess|maskgen)\.[\w.]+)`", table)) == packages - {"preprocess.pipeline.executors"}
+    assert all((ROOT / "docs" / page).is_file() for page in re.findall(r"\]\((.*?)\)", table))
+
+
 def test_constraints_name_every_requirement():
     pinned = set(re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     project = (ROOT / "pyproject.toml").read_text().split("[project]")[1].split("[project.scripts]")[0]

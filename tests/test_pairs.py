@@ -12,7 +12,8 @@ from image_files import jpeg, picture, png, ppm
 from scheme_twins import CLS, PAD, SEP, TOY, Twin
 
 from maskgen.batches import BatchError, BatchSource, Blend
-from maskgen.pairs import PairSamples, crop_and_resize
+from maskgen.pairs import PairSamples
+from maskgen.pairs.resizing import crop_and_resize
 from maskgen.samples import SampleError
 from preprocess import IndexedDataset, IndexedDatasetWriter
 from preprocess.pipeline.images import image_words

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Write the signatures of docs/api.md as they are.
+"""Write the signatures of docs/api.md and docs/api-training.md as they are.
 
     python tools/write_signatures.py
 
-Headings "## `module`" and "### `name`" of the page --inspect--> the block below each name, and the signatures in
-items "- `.name(...)`" below a class. All else of the page is written by hand. Types are left out: they are in the
-sources, where editors find them. A test holds the page equal to what this writes.
+Headings "## `module`" and "### `name`" of a page --inspect--> the block below each name, and the signatures in
+items "- `.name(...)`" below a class. All else of these pages is written by hand. Types are left out: they are in the
+sources, where editors find them. A test holds the pages equal to what this writes.
 """
 
 import inspect
@@ -16,7 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES = (DOCS / "api.md", DOCS / "api-training.md")
 SECTION = re.compile(r"^## `(?P<module>[\w.]+)`\n(?P<body>.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 ENTRY = re.compile(
     r"^### `(?P<name>\w+)`\n\n```text\n(?P<signature>.*?)```\n(?P<body>.*?)(?=^##|\Z)", re.DOTALL | re.MULTILINE
@@ -26,12 +27,13 @@ WIDTH = 116
 
 
 def main() -> None:
-    """Write the page."""
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the pages."""
+    for path in PAGES:
+        path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def page(text: str) -> str:
-    """The page with the signatures that there are now."""
+    """A page with the signatures that there are now."""
     return SECTION.sub(
         lambda section: ENTRY.sub(lambda entry: _entry(section["module"], entry), section[0]),
         text,
@@ -39,7 +41,7 @@ def page(text: str) -> str:
 
 
 def documented(text: str) -> Iterator[tuple[str, str]]:
-    """Modules and the names that the page has a heading for."""
+    """Modules and the names that a page has a heading for."""
     for section in SECTION.finditer(text):
         for entry in ENTRY.finditer(section["body"]):
             yield section["module"], entry["name"]

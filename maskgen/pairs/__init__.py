@@ -3,7 +3,6 @@
 PREFIX.bin/.idx with modes --> PairSamples --> text, padding_mask, images (uint8 [B, 3, S, S])
 """
 
-from maskgen.pairs.resizing import crop_and_resize
 from maskgen.pairs.samples import PairSamples
 
-__all__ = ["PairSamples", "crop_and_resize"]
+__all__ = ["PairSamples"]

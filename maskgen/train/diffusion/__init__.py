@@ -3,18 +3,14 @@
 tokens or masked batches --MaskedDiffusion, around any encoder--> loss and bound ; logits, batch --DiffusionLoss--> loss
 """
 
-from maskgen.train.diffusion.loss import WEIGHTINGS, DiffusionLoss, positions_of, subs
+from maskgen.train.diffusion.loss import DiffusionLoss, positions_of, subs
 from maskgen.train.diffusion.model import RotaryTransformerMLMModel
 from maskgen.train.diffusion.objective import MaskedDiffusion
-from maskgen.train.diffusion.weights import Noise, noise_of
 
 __all__ = [
-    "WEIGHTINGS",
     "DiffusionLoss",
     "MaskedDiffusion",
-    "Noise",
     "RotaryTransformerMLMModel",
-    "noise_of",
     "positions_of",
     "subs",
 ]
