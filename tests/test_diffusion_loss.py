@@ -221,7 +221,7 @@ def test_parts_of_a_batch_have_the_loss_of_the_whole():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"weighting": "ddpm"}, "weighting is 'ddpm'; expected one of xlm, llada, mdlm"),
+        ({"weighting": "ddpm"}, "weighting is 'ddpm'; expected one of llada, mdlm, xlm"),
         ({"on_visible": True}, "on_visible with the weighting llada; expected xlm"),
         ({"pad_token_id": MASK}, "both 4"),
     ],
@@ -237,3 +237,5 @@ def test_batches_that_do_not_fit():
         objective({name: value for name, value in batch.items() if name != "weights"})
     with pytest.raises(TrainError, match="without target_ids of the same shape"):
         objective({"input_ids": batch["input_ids"], "target_ids": batch["target_ids"][:, 1:]})
+    with pytest.raises(TrainError, match=r"attention_mask has shape \(5, 11\), input_ids have \(5, 12\)"):
+        objective({**batch, "attention_mask": batch["attention_mask"][:, 1:]})

@@ -3,10 +3,12 @@
 tokens or masked batches --MaskedDiffusion, around any encoder--> loss and bound ; logits, batch --DiffusionLoss--> loss
 """
 
-from maskgen.train.diffusion.loss import WEIGHTINGS, DiffusionLoss, positions_of, subs
+from maskgen.train.diffusion.loss import DiffusionLoss, subs
 from maskgen.train.diffusion.model import RotaryTransformerMLMModel
 from maskgen.train.diffusion.objective import MaskedDiffusion
 from maskgen.train.diffusion.weights import Noise, noise_of
+from maskgen.train.objectives.ready import positions_of
+from maskgen.train.settings import WEIGHTINGS
 
 __all__ = [
     "WEIGHTINGS",
