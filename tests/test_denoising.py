@@ -358,7 +358,7 @@ def test_texts_end_at_their_end():
     words = ["[MASK]", "[PAD]", "[EOS]", *"abcdefghi"]
     tokenizer = Tokenizer(models.WordLevel({word: id_ for id_, word in enumerate(words)}, unk_token="[PAD]"))
     tokenizer.add_special_tokens(words[:3])
-    table = Table(torch.stack([certain(id_, 0.999999) for id_ in (5, 6, EOS, 7)]))
+    table = Table(torch.stack([certain(id_, 0.999999) for id_ in (5, 6, EOS, 7, 8)]))
     table.logits[2, EOS] = 50.0
     options = {"tokenizer": tokenizer, "temperature": 0.0, "max_new_tokens": 3}
     assert denoiser(table, **options).generate([[EOS], [5]]).text == ["d", "c d"]

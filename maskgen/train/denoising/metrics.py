@@ -18,7 +18,6 @@ from maskgen.train.denoising.schedule import SCHEDULES, budget
 from maskgen.train.errors import TrainError
 from maskgen.train.objectives.ready import positions_of
 
-
 _LARGEST = math.log(sys.float_info.max)
 
 
