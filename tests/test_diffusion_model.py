@@ -91,7 +91,7 @@ def test_weight_decay_skips_norms_and_biases():
 
 
 def test_it_is_saved_as_hugging_face_has_it(tmp_path):
-    network = model().eval()
+    network = shaken(model()).eval()
     save_pretrained(network.masked_lm, tmp_path)
     loaded = load_pretrained(tmp_path).eval()
     tokens = torch.randint(20, 60, (2, 7), generator=seeded())
@@ -102,7 +102,7 @@ def test_it_is_saved_as_hugging_face_has_it(tmp_path):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_collators_in_a_dataloader(tmp_path, workers):
     examples = DocumentExamples(toy_dataset(tmp_path / "toy")[0], prefix_sequences=1)
-    network = model().eval()
+    network = shaken(model()).eval()
     for collator in (DefaultCollator(TOY, 40), Seq2SeqTrainCollator(TOY, 16, 30), Seq2SeqCollator(TOY, 16, 30)):
         loader = DataLoader(examples, 8, collate_fn=collated(collator), num_workers=workers)
         batches = list(loader)
@@ -120,7 +120,7 @@ def test_collators_in_a_dataloader(tmp_path, workers):
 def test_layouts_of_prefix_and_suffix_have_one_loss(tmp_path):
     """Left-padded prefixes get the positions that they have without padding: cumsum of the mask, minus 1."""
     examples = list(DocumentExamples(toy_dataset(tmp_path / "toy")[0], prefix_sequences=1))[:8]
-    network, loss = model().eval(), DiffusionLoss(mask_id=4, weighting="xlm")
+    network, loss = shaken(model()).eval(), DiffusionLoss(mask_id=4, weighting="xlm")
     losses = []
     for collator in (Seq2SeqTrainCollator(TOY, 16, 30), Seq2SeqCollator(TOY, 16, 30)):
         batch = {name: torch.from_numpy(array) for name, array in collator(examples).items()}
@@ -130,7 +130,7 @@ def test_layouts_of_prefix_and_suffix_have_one_loss(tmp_path):
 
 def test_packed_examples_have_the_loss_that_they_have_alone(tmp_path):
     examples = list(DocumentExamples(toy_dataset(tmp_path / "toy")[0]))[:12]
-    network = model().eval().masked_lm
+    network = shaken(model()).eval().masked_lm
     for weighting in ("llada", "mdlm", "xlm"):
         objective = MaskedDiffusion(
             network.encoder, head=network.head, encoder_inputs=encoder_inputs, weighting=weighting, **IDS
