@@ -106,6 +106,11 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert found == {
         "text": "the sea", "filled": expected.text, "masks": 8, "steps": expected.steps, "ids": expected.ids
     }  # fmt: skip
+    for temperature in (0, 9):
+        options = {"max_steps": 1, "new_tokens": 8, "temperature": temperature, "confidence": "top"}
+        [expected] = denoise_texts(predictor, ["the sea"], **options)
+        shown = lines(capsys, folder, "the sea", "--steps", 1, "--new-tokens", 8, "--temperature", temperature)
+        assert shown[0] == expected.text
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the [MASK]\n\nthe sea\n")))
     shown = lines(capsys, folder, "--steps", 1, "--new-tokens", 2, "--history", tmp_path / "steps.jsonl")
     assert shown[1::2] == ["  masks: 3, steps: 1", "  masks: 2, steps: 1"]
