@@ -119,7 +119,7 @@ class History:
             raise HistoryError(
                 f"{path}: {error.strerror}; expected a history that maskgen predict wrote; check it"
             ) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _damaged(path, "what is no JSON") from None
         head = lines[0] if lines else None
         if not isinstance(head, dict) or head.get("format") != FORMAT:
@@ -141,12 +141,15 @@ class History:
         if "places" not in line:
             self.begin([_whole(line["ids"])])
             return
-        row = self.rows[line["row"]]
+        (number,) = _whole([line["row"]])
+        if number < 0:
+            raise IndexError
+        row = self.rows[number]
         written = [_written(each) for each in line["written"]]
         step = HistoryStep(
             places=_whole(line["places"]),
             ids=[_whole(each) for each in line["ids"]],
-            probabilities=[[float(share) for share in each] for each in line["probabilities"]],
+            probabilities=[list(map(_share, each)) for each in line["probabilities"]],
             written={place: id_ for place, id_, _ in written},
             shares={place: share for place, _, share in written},
         )
@@ -174,7 +177,14 @@ def _damaged(path: str, found: str) -> HistoryError:
 
 def _written(values: Any) -> tuple[int, int, float]:
     place, id_ = _whole(values[:2])
-    return place, id_, float(*values[2:])
+    return place, id_, _share(*values[2:])
+
+
+def _share(value: Any) -> float:
+    share = float(value)
+    if not 0 <= share <= 1:
+        raise ValueError
+    return share
 
 
 def _rounded(share: float) -> float:

@@ -74,6 +74,8 @@ def test_truncation_keeps_the_end():
     assert row["target_ids"][0].tolist() == [CLS, 20, 21, 22, 23, 24]
     row = Seq2SeqTrainCollator(TOY, 3, 4, rate=0.0)([example([CLS, *words(9), *words(5), SEP], prefix=10)])
     assert row["target_ids"][0].tolist() == [CLS, 27, 28, 20, 21, 22, SEP]  # of the prefix its end, and [CLS]
+    row = Seq2SeqTrainCollator(TOY, 3, 4, rate=0.0)([example([*words(9), *words(5), SEP], prefix=9)])
+    assert row["target_ids"][0].tolist() == [26, 27, 28, 20, 21, 22, SEP]
 
 
 def test_rows_are_padded_and_special_tokens_are_never_hidden():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from denoising_models import EOS, MASK, PAD, VOCAB, Mixing, Table, certain
@@ -9,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
+from maskgen.collators import Example, Seq2SeqPredCollator
 from maskgen.train import TrainError
-from maskgen.train.denoising import Denoiser, History
+from maskgen.train.denoising import Denoiser, History, Tally, seq2seq_token_accuracy
 from maskgen.train.denoising.positions import STRATEGIES, chosen, errors
 from maskgen.train.denoising.sampling import restricted, row_seed, sampled
 from maskgen.train.denoising.schedule import SCHEDULES, budget, schedule_of
+from maskgen.vocab import Vocab
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +204,13 @@ def test_top_k_and_top_p(options, kept):
     torch.testing.assert_close(found[found.isfinite()], (logits - logits.max())[found.isfinite()])
 
 
+def test_top_p_looks_at_shares_after_the_temperature():
+    """Squared, 0.5 has 0.70 of the whole; as they are, 0.5 and 0.25 are the fewest with that share."""
+    logits = torch.tensor([[0.05, 0.5, 0.25, 0.2]]).log()
+    assert restricted(logits, 0.5, top_p=0.7).isfinite().tolist() == [[False, True, False, False]]
+    assert restricted(logits, 1.0, top_p=0.7).isfinite().tolist() == [[False, True, True, False]]
+
+
 def test_equals_at_the_edge_of_top_k_are_not_both_kept():
     assert restricted(torch.zeros(1, 5), 1.0, top_k=3).isfinite().tolist() == [[True] * 3 + [False] * 2]
 
@@ -277,6 +287,8 @@ def test_generating_after_prefixes():
     assert done.steps == [2, 2, 2]
     assert table.calls[0]["positions"].tolist() == [[0, 1, 2, 3, 4, 5], [0, 0, 0, 1, 2, 3], [0, 0, 0, 0, 1, 2]]
     assert table.calls[0]["attention_mask"].int().tolist() == [[1] * 6, [0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1]]
+    tensor = denoiser(table, max_new_tokens=3, max_steps=2, temperature=0.0).generate(torch.tensor([[PAD, 9]]))
+    assert tensor.ids.tolist() == [[PAD, 9, 4, 5, 6]]
     with pytest.raises(TrainError, match="max_new_tokens is None"):
         denoiser(table).generate([[5]])
 
@@ -288,6 +300,28 @@ def test_generating_in_a_batch_is_generating_alone():
     for number, prefix in enumerate(prefixes):
         alone = made.generate([prefix], numbers=[number])
         assert alone.ids[0, len(prefix) :].tolist() == whole.ids[number, 4:].tolist()
+
+
+def test_prefixes_of_the_collator_are_continued():
+    """What Seq2SeqPredCollator makes goes in as it is, and its targets are those of the metrics."""
+    pairs = [([9, 8], [6, 7, EOS]), ([9], [4, 8, EOS])]
+    vocab = Vocab(["[MASK]", "[PAD]", "[SEP]", *"abcdefgh", "##i"], mask_id=MASK, pad_id=PAD, sep_id=EOS)
+    collator = Seq2SeqPredCollator(vocab, 4, 3)
+    batch = collator([Example(np.array(a + b), row, prefix=len(a)) for row, (a, b) in enumerate(pairs)])
+    prefixes, mask, targets = (torch.from_numpy(batch[name]) for name in ("input_ids", "attention_mask", "target_ids"))
+    table = Table(torch.stack([certain(3 + place, 0.999999) for place in range(8)]))  # place 2 has 5, and so on
+    table.logits[4, EOS] = 50.0
+    made = denoiser(table, max_new_tokens=3, max_steps=2, temperature=0.0)
+    written = made.generate(prefixes, mask).ids[:, 4:]
+    assert written.tolist() == [[5, 6, EOS], [4, 5, 6]]
+    assert made.generate([a for a, _ in pairs]).ids[:, 2:].tolist() == written.tolist()
+    assert seq2seq_token_accuracy(written, targets, eos_id=EOS, pad_id=PAD) == Tally(2, 6)
+
+
+@pytest.mark.gpu
+def test_lists_are_put_where_the_model_is():
+    made = denoiser(lambda ids, **_: torch.zeros(*ids.shape, VOCAB, device=ids.device), max_new_tokens=4, device="cuda")
+    assert made.generate([[5, 6], []]).ids.device.type == "cuda"
 
 
 def test_rows_that_are_done_are_not_computed_again():
@@ -315,18 +349,23 @@ def test_the_loss_is_that_of_the_targets_at_the_masks():
     several = denoiser(table, max_steps=2).fill(ids, targets=torch.tensor([[5, 6, 4], [4, 4, 7], [4, 4, 4]]))
     assert several.loss.tolist() == done.loss.tolist()
     assert denoiser(table).fill(ids).loss is None
+    masks = Table(torch.stack([certain(MASK, 0.75)]))  # what the model says, before [MASK] is taken out of it
+    done = denoiser(masks).fill(ids[:1, :1], targets=torch.tensor([[5]]))
+    assert float(done.loss) == pytest.approx(-math.log(0.25 / 9), rel=1e-4)
 
 
 def test_texts_end_at_their_end():
     words = ["[MASK]", "[PAD]", "[EOS]", *"abcdefghi"]
     tokenizer = Tokenizer(models.WordLevel({word: id_ for id_, word in enumerate(words)}, unk_token="[PAD]"))
     tokenizer.add_special_tokens(words[:3])
-    table = Table(torch.stack([certain(id_, 0.999999) for id_ in (5, 6, EOS, 7)]))
+    table = Table(torch.stack([certain(id_, 0.999999) for id_ in (5, 6, EOS, 7, 8)]))
     table.logits[2, EOS] = 50.0
     options = {"tokenizer": tokenizer, "temperature": 0.0, "max_new_tokens": 3}
     assert denoiser(table, **options).generate([[EOS], [5]]).text == ["d", "c d"]
     shown = denoiser(table, **options, skip_special_tokens=False).generate([[EOS], [5]]).text
     assert shown == ["[EOS] d [EOS]", "c d [EOS]"]
+    shown = denoiser(table, **options, skip_special_tokens=False).generate([[EOS, 5], [5]]).text
+    assert shown == ["[EOS] c [EOS]", "c d [EOS]"]  # and no padding
     assert denoiser(table).fill(torch.tensor([[MASK]])).text == []
 
 
@@ -372,6 +411,10 @@ def test_models_and_batches_that_do_not_fit():
         denoiser(lambda ids, **_: torch.full((1, 2, VOCAB), -torch.inf)).fill(masks)
     with pytest.raises(TrainError, match="attention_mask has shape"):
         denoiser(Mixing()).fill(masks, torch.ones(2, 2))
+    with pytest.raises(TrainError, match="attention_mask has shape"):
+        denoiser(Mixing(), max_new_tokens=1).generate(masks, torch.ones(2, 2))
+    with pytest.raises(TrainError, match=r"targets have shape \(1, 1\), ids have \(1, 2\)"):
+        denoiser(Mixing()).fill(masks, targets=masks[:, 1:])
     with pytest.raises(TrainError, match="1 numbers for 2 rows"):
         denoiser(Mixing()).fill(masks.expand(2, 2), numbers=[3])
     with pytest.raises(TrainError, match=r"expected integers \[B, L\]"):

@@ -1,6 +1,7 @@
 """The history of what was written: its file whole and checked, its picture in the report."""
 
 import json
+import math
 import os
 import re
 
@@ -104,6 +105,10 @@ def changed(lines, number, **values):
         (lambda lines: changed(lines, -1 % len(lines), ids=[]), "not as it has to be"),
         (lambda lines: changed(lines, -1 % len(lines), written=[[1, 2]]), "not as it has to be"),
         (lambda lines: changed(lines, -1 % len(lines), written=[[77, 2, 0.5]]), "not as it has to be"),
+        (lambda lines: ["[" * 100_000], "no JSON"),
+        (lambda lines: changed(lines, -1 % len(lines), row=-1), "not as it has to be"),
+        (lambda lines: changed(lines, -1 % len(lines), probabilities=[[math.nan] * 3]), "not as it has to be"),
+        (lambda lines: changed(lines, -1 % len(lines), probabilities=[[1.5] * 3]), "not as it has to be"),
         (lambda lines: changed(lines, -1 % len(lines), probabilities=[["x"]]), "not as it has to be"),
     ],
 )

@@ -34,6 +34,7 @@ def test_infilling():
     assert exact_match(ids, targets, masked) == Tally(2, 3)
     assert infill_accuracy(ids, targets, masked) == Tally(6, 7)
     assert (Tally(2, 3) + Tally(1, 5)).share == 3 / 8
+    assert infill_accuracy(ids, targets, masked * 7) == Tally(6, 7)  # whatever is not 0
     assert math.isnan(Tally(0, 0).share)
     with pytest.raises(TrainError, match=r"shapes \(4, 3\), \(4, 3\), \(3,\)"):
         exact_match(ids, targets, masked[0])
@@ -45,6 +46,8 @@ def test_continuations():
     assert seq2seq_exact_match(written, targets, eos_id=EOS, pad_id=PAD) == Tally(1, 4)
     assert seq2seq_token_accuracy(written, targets, eos_id=EOS, pad_id=PAD) == Tally(3 + 2 + 1 + 0, 3 + 3 + 2 + 1)
     assert seq2seq_exact_match([[5, 6]], [[5, 6]]) == Tally(1, 1)
+    with pytest.raises(TrainError, match="2 rows for 1 targets"):
+        seq2seq_token_accuracy([[5], [6]], [[5]])
     assert seq2seq_exact_match([[5, 6, PAD]], [[5, 6]]) == Tally(0, 1)
     assert seq2seq_exact_match([[5, EOS, EOS]], [[5, EOS]], eos_id=EOS, pad_id=EOS) == Tally(1, 1)
 
@@ -106,5 +109,13 @@ def test_what_cannot_be_measured():
         perplexity_by_unmasking(Mixing(), ids, mask_id=MASK, passes=1)
     with pytest.raises(TrainError, match="passes is 0"):
         perplexity_by_unmasking(Mixing(), ids, mask_id=MASK, passes=0)
+    with pytest.raises(TrainError, match=r"attention_mask has shape \(1, 3\)"):
+        perplexity_by_unmasking(Mixing(), ids.clamp(min=5), torch.ones(1, 3), mask_id=MASK, passes=1)
+    with pytest.raises(TrainError, match=r"expected integers \[B, L\]"):
+        perplexity_by_unmasking(Mixing(), ids[0], mask_id=MASK, passes=1)
+    with pytest.raises(TrainError, match="2 numbers for 1 rows"):
+        perplexity_by_unmasking(Mixing(), ids.clamp(min=5), mask_id=MASK, passes=1, numbers=[1, 2])
     nothing = perplexity_by_unmasking(Mixing(), torch.tensor([[5, 5]]), mask_id=MASK, passes=2, keep=[5])
     assert math.isnan(nothing.value)
+    never = Table(torch.where(torch.arange(VOCAB) == 5, -1e4, 0.0).expand(2, VOCAB))  # e to the 10,000 is no float
+    assert perplexity_by_unmasking(never, torch.tensor([[5, 5]]), mask_id=MASK, passes=1).value == math.inf

@@ -210,6 +210,19 @@ def test_the_bound_is_the_same_sum_for_every_weighting():
     assert bounds[1] == pytest.approx(objective(batch).item())
 
 
+def test_accuracy_is_that_of_masks_whatever_is_paid_for():
+    batch, found = a_batch(), []
+    for visible in (False, True):
+        objective = MaskedDiffusion(Encoder(logits=True, seed=2), weighting="xlm", on_visible=visible, **IDS)
+        with torch.no_grad():  # most of what is visible is right, as nothing is but the word itself
+            for block in objective.transformer.blocks:
+                block.feed_forward[2].weight.zero_()
+            objective.transformer.to_logits.weight.copy_(objective.transformer.words.weight)
+        found.append(objective.measure(batch).figures)
+    assert found[0]["diffusion_places"] == found[1]["diffusion_places"] == (batch["input_ids"] == MASK).sum()
+    assert found[0]["diffusion_correct"] == found[1]["diffusion_correct"]
+
+
 def test_parts_of_a_batch_have_the_loss_of_the_whole():
     for options in ({"weighting": "xlm", "per_sequence": True}, {"weighting": "xlm"}, {"weighting": "llada"}):
         objective, batch = MaskedDiffusion(Encoder(logits=True), **options, **IDS), a_batch()
@@ -222,7 +235,7 @@ def test_parts_of_a_batch_have_the_loss_of_the_whole():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"weighting": "ddpm"}, "weighting is 'ddpm'; expected one of xlm, llada, mdlm"),
+        ({"weighting": "ddpm"}, "weighting is 'ddpm'; expected one of llada, mdlm, xlm"),
         ({"on_visible": True}, "on_visible with the weighting llada; expected xlm"),
         ({"pad_token_id": MASK}, "both 4"),
     ],
@@ -238,3 +251,5 @@ def test_batches_that_do_not_fit():
         objective({name: value for name, value in batch.items() if name != "weights"})
     with pytest.raises(TrainError, match="without target_ids of the same shape"):
         objective({"input_ids": batch["input_ids"], "target_ids": batch["target_ids"][:, 1:]})
+    with pytest.raises(TrainError, match=r"attention_mask has shape \(5, 11\), input_ids have \(5, 12\)"):
+        objective({**batch, "attention_mask": batch["attention_mask"][:, 1:]})

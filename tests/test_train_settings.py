@@ -61,6 +61,7 @@ def test_the_default_scheme_rows_and_positions():
         ({"objective": "diffusion", "scheme": "roberta"}, "--scheme roberta with --objective diffusion; expected mask"),
         ({"objective": "diffusion", "mask_rate": "0.3"}, "--mask-rate with --objective diffusion; expected none"),
         ({"objective": "diffusion", "eval_rate": 0.3}, "--eval-rate with --objective diffusion; expected none"),
+        ({"diffusion_weighting": "mdlm"}, "--diffusion-weighting with --objective mlm; expected diffusion"),
         ({"diffusion_weighting": "elbo"}, "--diffusion-weighting is 'elbo'; expected one of llada, mdlm, xlm"),
         ({"next_sentence": True, "architecture": "modern"}, "--next-sentence"),
         ({"next_sentence": True, "scheme": "roberta"}, "--rows pairs"),

@@ -129,9 +129,19 @@ class Collator(ABC):
             rows = np.flatnonzero(epochs == epoch)
             yield rows, Draws(self.seed, int(epoch), indices[rows])
 
-    def shown(self, tokens: Ids, chosen: Table) -> Ids:
-        """The tokens with [MASK] at what is hidden."""
-        return np.where(chosen, self.scheme.mask_id, tokens)
+    def noised(self, tokens: Ids, lengths: Ids, among: Table, examples: Sequence[Example]) -> DiffusionBatch:
+        """The batch of rows that are padded on the right, hidden at places `among`."""
+        noisy = self.hidden(among, examples)
+        real = np.arange(self.seq_length) < lengths[:, None]
+        return {
+            "input_ids": np.where(noisy.chosen, self.scheme.mask_id, tokens),
+            "attention_mask": real.astype(np.int64),
+            "target_ids": tokens,
+            "positions": positions_of(real),
+            "maskable": among.astype(np.int64),
+            "t": noisy.times,
+            "weights": noisy.weights,
+        }
 
 
 def positions_of(real: Table) -> Ids:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maskgen.collators.base import Collator, DiffusionBatch, Noisy, positions_of
+from maskgen.collators.base import Collator, DiffusionBatch, Noisy
 from maskgen.collators.examples import Example
 from maskgen.schemes.draws import below, uniforms
 from maskgen.vocab import Ids, Table
@@ -23,18 +23,7 @@ class DefaultCollator(Collator):
     def __call__(self, examples: Sequence[Example]) -> DiffusionBatch:
         """The batch of these examples."""
         tokens, lengths = self.padded([self.cut(each.ids, self.seq_length) for each in examples], self.seq_length)
-        among = self.maskable(tokens, lengths)
-        noisy = self.hidden(among, examples)
-        real = np.arange(self.seq_length) < lengths[:, None]
-        return {
-            "input_ids": self.shown(tokens, noisy.chosen),
-            "attention_mask": real.astype(np.int64),
-            "target_ids": tokens,
-            "positions": positions_of(real),
-            "maskable": among.astype(np.int64),
-            "t": noisy.times,
-            "weights": noisy.weights,
-        }
+        return self.noised(tokens, lengths, self.maskable(tokens, lengths), examples)
 
 
 class InfillingCollator(DefaultCollator):

@@ -47,17 +47,7 @@ class Seq2SeqTrainCollator(_PrefixCollator):
         tokens, lengths = self.padded(rows, self.seq_length)
         given = np.array([len(prefix) for prefix in prefixes], np.int64)
         among = self.maskable(tokens, lengths) & (np.arange(self.seq_length) >= given[:, None])
-        noisy = self.hidden(among, examples)
-        real = np.arange(self.seq_length) < lengths[:, None]
-        return {
-            "input_ids": self.shown(tokens, noisy.chosen),
-            "attention_mask": real.astype(np.int64),
-            "target_ids": tokens,
-            "positions": positions_of(real),
-            "maskable": among.astype(np.int64),
-            "t": noisy.times,
-            "weights": noisy.weights,
-        }
+        return self.noised(tokens, lengths, among, examples)
 
 
 class Seq2SeqCollator(Seq2SeqTrainCollator):

@@ -81,7 +81,7 @@ class TrainSettings:
     objective: str = "mlm"
     size: str = "small"
     architecture: str = ""  # bert; of diffusion modern
-    diffusion_weighting: str = "llada"
+    diffusion_weighting: str = WEIGHTINGS[0]
     max_positions: int | None = None
     dropout: float | None = None
     next_sentence: bool = False
@@ -181,6 +181,10 @@ class TrainSettings:
             )
         if self.objective == "diffusion":
             self._check_diffusion()
+        elif self.diffusion_weighting != WEIGHTINGS[0]:
+            raise TrainError(
+                f"--diffusion-weighting with --objective {self.objective}; expected diffusion; leave it out"
+            )
         most = 2 if self.objective == "electra" else 1
         if len(self.init_from) > most:
             raise TrainError(

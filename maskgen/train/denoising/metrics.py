@@ -5,16 +5,20 @@ model, ids --masks taken away in k passes, in a random order--> Perplexity: the 
 """
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from maskgen.train.denoising.predictor import Model
+from maskgen.train.denoising.predictor import Model, numbered, real_tokens
 from maskgen.train.denoising.sampling import row_seed
 from maskgen.train.denoising.schedule import SCHEDULES, budget
 from maskgen.train.errors import TrainError
+from maskgen.train.objectives.ready import positions_of
+
+_LARGEST = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,12 @@ class Perplexity:
 
     @property
     def value(self) -> float:
-        """Of all rows together; NaN of nothing."""
+        """Of all rows together; NaN of nothing, and infinite where no float is large enough."""
         total = int(self.tokens.sum())
-        return math.exp(float(self.nats.sum()) / total) if total else math.nan
+        if not total:
+            return math.nan
+        mean = float(self.nats.sum()) / total
+        return math.exp(mean) if mean < _LARGEST else math.inf
 
 
 def exact_match(ids: Tensor, targets: Tensor, masked: Tensor) -> Tally:
@@ -58,7 +65,7 @@ def exact_match(ids: Tensor, targets: Tensor, masked: Tensor) -> Tally:
 def infill_accuracy(ids: Tensor, targets: Tensor, masked: Tensor) -> Tally:
     """Places of `masked` [B, L] that are right."""
     _check(ids, targets, masked)
-    return Tally(int(((ids == targets) & masked.bool()).sum()), int(masked.sum()))
+    return Tally(int(((ids == targets) & masked.bool()).sum()), int(masked.bool().sum()))
 
 
 def seq2seq_exact_match(
@@ -69,8 +76,8 @@ def seq2seq_exact_match(
     pad_id: int | None = None,
 ) -> Tally:
     """Continuations that are their target, both up to the first end, and without padding after them."""
-    pairs = zip(_ended(written, eos_id, pad_id), _ended(targets, eos_id, pad_id), strict=True)
-    return Tally(sum(ours == theirs for ours, theirs in pairs), len(targets))
+    pairs = _pairs(written, targets, eos_id, pad_id)
+    return Tally(sum(ours == theirs for ours, theirs in pairs), len(pairs))
 
 
 def seq2seq_token_accuracy(
@@ -81,9 +88,17 @@ def seq2seq_token_accuracy(
     pad_id: int | None = None,
 ) -> Tally:
     """Tokens of the targets that stand at the same place of the continuation; the end is one of them."""
-    pairs = list(zip(_ended(written, eos_id, pad_id), _ended(targets, eos_id, pad_id), strict=True))
+    pairs = _pairs(written, targets, eos_id, pad_id)
     right = sum(a == b for ours, theirs in pairs for a, b in zip(ours, theirs, strict=False))
     return Tally(right, sum(len(theirs) for _, theirs in pairs))
+
+
+def _pairs(
+    written: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], eos_id: int | None, pad_id: int | None
+) -> list[tuple[list[int], list[int]]]:
+    if len(written) != len(targets):
+        raise TrainError(f"{len(written)} rows for {len(targets)} targets; expected one each; pass those of one batch")
+    return list(zip(_ended(written, eos_id, pad_id), _ended(targets, eos_id, pad_id), strict=True))
 
 
 def _ended(rows: Sequence[Sequence[int]], eos_id: int | None, pad_id: int | None) -> list[list[int]]:
@@ -125,15 +140,15 @@ def perplexity_by_unmasking(
     all rows of its length: it is a likelihood, that of writing the row in this order, and no better for being looked
     up. More passes ask for fewer at once, so they come closer to one token at a time, and cost more.
     """
+    real = real_tokens(ids, attention_mask)
     if not isinstance(passes, int) or passes < 1:
         raise TrainError(f"passes is {passes!r}; expected a whole number from 1 on; correct it")
     if (ids == mask_id).any():
         raise TrainError(f"found the mask, id {mask_id}, in rows to be measured; expected whole ones; fill them first")
-    real = torch.ones_like(ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
-    positions = (real.cumsum(1) - 1).clamp(min=0)
+    positions = positions_of(real)
     hidden = real & ~torch.isin(ids, torch.tensor(sorted(keep), dtype=ids.dtype, device=ids.device))
     counts = hidden.sum(1)
-    turns = _turns(hidden, passes, seed, range(len(ids)) if numbers is None else numbers)
+    turns = _turns(hidden, passes, seed, numbered(len(ids), numbers))
     nats = torch.zeros(len(ids), dtype=torch.float64, device=ids.device)
     for turn in range(passes):
         asked = turns == turn

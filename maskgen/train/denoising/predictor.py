@@ -20,6 +20,7 @@ from maskgen.train.denoising.positions import checked_strategy, chosen, errors
 from maskgen.train.denoising.sampling import check_sampling, row_seed, sampled
 from maskgen.train.denoising.schedule import Schedule, budget, schedule_of
 from maskgen.train.errors import TrainError
+from maskgen.train.objectives.ready import positions_of
 
 Model = Callable[..., Tensor]  # model(ids [B, L], attention_mask=bool [B, L], positions=[B, L]) gives logits [B, L, V]
 
@@ -71,6 +72,7 @@ class Denoiser:
         never: Iterable[int] = (),
         seed: int = 1234,
         generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         for name, value in (("max_steps", max_steps), ("max_new_tokens", max_new_tokens)):
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -83,7 +85,7 @@ class Denoiser:
         self.confidence, self.threshold = checked_strategy(confidence, threshold), threshold
         self.tokenizer, self.skip_special_tokens = tokenizer, skip_special_tokens
         self.never = sorted({mask_id, *([] if pad_id is None else [pad_id]), *never})
-        self.seed, self.generator = seed, generator
+        self.seed, self.generator, self.device = seed, generator, torch.device(device)
 
     def generate(
         self,
@@ -95,13 +97,14 @@ class Denoiser:
     ) -> Denoised:
         """`max_new_tokens` tokens after each prefix; an empty one is nothing to go by.
 
-        Lists are padded on the left, so that all rows write from the same place on; a tensor has its `attention_mask`.
+        Lists are padded on the left, so that all rows write from the same place on, and put on `device`; a tensor has
+        its `attention_mask`, or padding where it has `pad_id`.
         """
         if self.max_new_tokens is None:
             raise TrainError("max_new_tokens is None; expected how many tokens to write after a prefix; pass it")
         if not isinstance(prefixes, Tensor):
             prefixes, attention_mask = self._padded(prefixes)
-        real = torch.ones_like(prefixes, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+        real = real_tokens(prefixes, attention_mask, self.pad_id)
         masks = prefixes.new_full((len(prefixes), self.max_new_tokens), self.mask_id)
         ids = torch.cat((prefixes, masks), 1)
         real = torch.cat((real, torch.ones_like(masks, dtype=torch.bool)), 1)
@@ -121,23 +124,16 @@ class Denoiser:
 
         `numbers` seed the rows, by default 0, 1, 2...: a row with the same number is filled the same in another batch.
         """
-        real = self._real(ids, attention_mask)
+        real = real_tokens(ids, attention_mask, self.pad_id)
+        if targets is not None and targets.shape != ids.shape:
+            raise TrainError(
+                f"targets have shape {tuple(targets.shape)}, ids have {tuple(ids.shape)}; expected the same; pass "
+                "those of one batch"
+            )
         masked = (ids == self.mask_id) & real
         places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         start = places.masked_fill(~masked, ids.shape[1]).amin(1) if ids.shape[1] else places.sum(1)
         return self._denoised(ids, real, start, targets, numbers, history)
-
-    def _real(self, ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        if ids.dim() != 2 or ids.is_floating_point():
-            raise TrainError(f"ids are {ids.dtype} of shape {tuple(ids.shape)}; expected integers [B, L]; reshape them")
-        if attention_mask is not None:
-            if attention_mask.shape != ids.shape:
-                raise TrainError(
-                    f"attention_mask has shape {tuple(attention_mask.shape)}, ids have {tuple(ids.shape)}; expected "
-                    "the same; pass those of one batch"
-                )
-            return attention_mask.bool()
-        return torch.ones_like(ids, dtype=torch.bool) if self.pad_id is None else ids != self.pad_id
 
     def _padded(self, prefixes: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         width = max(map(len, prefixes), default=0)
@@ -146,7 +142,8 @@ class Denoiser:
         rows = [[filler] * (width - len(each)) + list(each) for each in prefixes]
         real = [[False] * (width - len(each)) + [True] * len(each) for each in prefixes]
         shape = (len(rows), width)
-        return torch.tensor(rows, dtype=torch.long).view(shape), torch.tensor(real, dtype=torch.bool).view(shape)
+        tokens = torch.tensor(rows, dtype=torch.long, device=self.device).view(shape)
+        return tokens, torch.tensor(real, dtype=torch.bool, device=self.device).view(shape)
 
     @torch.inference_mode()
     def _denoised(
@@ -161,7 +158,7 @@ class Denoiser:
         ids, begin = ids.long().clone(), time.perf_counter()
         masked = (ids == self.mask_id) & real
         generators = self._generators(len(ids), numbers, ids.device)
-        left, positions = masked.sum(1).tolist(), (real.cumsum(1) - 1).clamp(min=0)
+        left, positions = masked.sum(1).tolist(), positions_of(real)
         steps = [self.max_steps or count for count in left]
         taken, seconds = [0] * len(ids), [0.0] * len(ids)
         loss = None if targets is None else torch.zeros(len(ids), device=ids.device)
@@ -195,13 +192,10 @@ class Denoiser:
         return Denoised(text, ids, loss, seconds, start, taken)
 
     def _generators(self, rows: int, numbers: Sequence[int] | None, device: torch.device) -> list[torch.Generator]:
-        numbers = range(rows) if numbers is None else numbers
-        if len(numbers) != rows:
-            raise TrainError(f"{len(numbers)} numbers for {rows} rows; expected one each; pass as many")
         seed = self.seed
         if self.generator is not None:
             seed = int(torch.randint(2**62, (1,), generator=self.generator, device=self.generator.device))
-        return [torch.Generator(device).manual_seed(row_seed(seed, number)) for number in numbers]
+        return [torch.Generator(device).manual_seed(row_seed(seed, number)) for number in numbered(rows, numbers)]
 
     def _logits(self, ids: Tensor, real: Tensor, positions: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
         """Of all masks, row after row: logits [M, V] in full precision, and their places in the row [M]."""
@@ -250,3 +244,24 @@ class Denoiser:
                 after = after[: after.index(self.eos_id) + 1]
             texts.append(tokenizer.decode(before + after, skip_special_tokens=self.skip_special_tokens))
         return texts
+
+
+def real_tokens(ids: Tensor, attention_mask: Tensor | None, pad_id: int | None = None) -> Tensor:
+    """True where rows [B, L] have tokens: as the mask says, or without one at all but `pad_id`."""
+    if ids.dim() != 2 or ids.is_floating_point():
+        raise TrainError(f"ids are {ids.dtype} of shape {tuple(ids.shape)}; expected integers [B, L]; reshape them")
+    if attention_mask is not None:
+        if attention_mask.shape != ids.shape:
+            raise TrainError(
+                f"attention_mask has shape {tuple(attention_mask.shape)}, ids have {tuple(ids.shape)}; expected "
+                "the same; pass those of one batch"
+            )
+        return attention_mask.bool()
+    return torch.ones_like(ids, dtype=torch.bool) if pad_id is None else ids != pad_id
+
+
+def numbered(rows: int, numbers: Sequence[int] | None) -> Sequence[int]:
+    """The numbers that seed rows, by default 0, 1, 2..."""
+    if numbers is not None and len(numbers) != rows:
+        raise TrainError(f"{len(numbers)} numbers for {rows} rows; expected one each; pass as many")
+    return range(rows) if numbers is None else numbers

@@ -3,9 +3,10 @@
 tokens or masked batches --MaskedDiffusion, around any encoder--> loss and bound ; logits, batch --DiffusionLoss--> loss
 """
 
-from maskgen.train.diffusion.loss import DiffusionLoss, positions_of, subs
+from maskgen.train.diffusion.loss import DiffusionLoss, subs
 from maskgen.train.diffusion.model import RotaryTransformerMLMModel
 from maskgen.train.diffusion.objective import MaskedDiffusion
+from maskgen.train.objectives.ready import positions_of
 
 __all__ = [
     "DiffusionLoss",

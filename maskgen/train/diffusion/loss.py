@@ -18,8 +18,8 @@ from maskgen.on_device import ids_on
 from maskgen.train.errors import TrainError
 from maskgen.train.objectives import ready
 from maskgen.train.objectives.measured import in_full
-
-WEIGHTINGS = ("xlm", "llada", "mdlm")
+from maskgen.train.objectives.ready import positions_of
+from maskgen.train.settings import WEIGHTINGS
 
 
 class Terms(NamedTuple):
@@ -133,11 +133,6 @@ def subs(logits: Tensor, tokens: Tensor, mask_id: int) -> Tensor:
     return torch.where((tokens == mask_id)[..., None], answers, kept)
 
 
-def positions_of(attention_mask: Tensor) -> Tensor:
-    """The place of each token among those of its row, wherever the padding is; 0 in padding before them."""
-    return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
-
-
 def as_ready(batch: Mapping[str, Any], mask_id: int) -> dict[str, Tensor]:
     """A ready batch as it is, or one of input_ids, attention_mask and target_ids under the names of ready batches."""
     if "input_ids" not in batch:
@@ -150,6 +145,11 @@ def as_ready(batch: Mapping[str, Any], mask_id: int) -> dict[str, Tensor]:
         )
     text, targets = given.pop("input_ids").long(), given.pop("target_ids").long()
     real = given.pop("attention_mask", torch.ones_like(text)) != 0
+    if real.shape != text.shape:
+        raise TrainError(
+            f"attention_mask has shape {tuple(real.shape)}, input_ids have {tuple(text.shape)}; expected the same; "
+            "pass those of one batch"
+        )
     segments = given.pop("segment_ids", None)
     labels = targets.where((text == mask_id) & (targets != mask_id) & real, -1)
     if segments is not None:

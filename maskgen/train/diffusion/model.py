@@ -5,9 +5,9 @@ num_embeddings, d_model, ... --EncoderConfig("modern")--> MaskedLm with an outpu
 
 from torch import Tensor, nn
 
-from maskgen.train.diffusion.loss import positions_of
 from maskgen.train.errors import TrainError
 from maskgen.train.models import EncoderConfig, build_masked_lm, encoder_inputs
+from maskgen.train.objectives.ready import positions_of
 
 
 class RotaryTransformerMLMModel(nn.Module):

@@ -51,6 +51,11 @@ def real_tokens(batch: Batch) -> Tensor:
     return batch["padding_mask"] != 0
 
 
+def positions_of(attention_mask: Tensor) -> Tensor:
+    """The place of each token among those of its row, wherever the padding is; 0 in padding before them."""
+    return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
+
+
 def count(number: int, like: Tensor) -> Tensor:
     """A number that the host knows, on the device of another tensor, without a copy that waits."""
     return torch.full((), number, dtype=torch.int64, device=like.device)
