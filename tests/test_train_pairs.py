@@ -16,12 +16,14 @@ from train_runs import flags  # noqa: E402
 
 from maskgen import cli  # noqa: E402
 from maskgen.train.clip import CLIP, load_clip, save_clip  # noqa: E402
-from maskgen.train.data import open_data  # noqa: E402
+from maskgen.train.data import micro_batches, open_data  # noqa: E402
 from maskgen.train.distributed import World  # noqa: E402
 from maskgen.train.errors import TrainError  # noqa: E402
+from maskgen.train.evaluation import Evaluation  # noqa: E402
 from maskgen.train.loop import train  # noqa: E402
-from maskgen.train.pairs import parse_clip_option  # noqa: E402
+from maskgen.train.pairs import clip_config, parse_clip_option  # noqa: E402
 from maskgen.train.settings import TrainSettings, settings_of  # noqa: E402
+from maskgen.vocab import Vocab  # noqa: E402
 from preprocess.pipeline.options import Options  # noqa: E402
 
 OPTIONS = {"visual_image_size": 8, "visual_patch_size": 4, "min_scale": 0.8}
@@ -104,6 +106,7 @@ def test_validation_pairs_are_told_from_a_batch_of_others(tmp_path, pairs, ranks
     assert [len(images) for images in found] == sizes
     assert torch.equal(torch.cat(found), torch.cat([batch["images"] for batch in alone]))
     assert all(len(batch["text"]) for share in shares for batch in share)
+    assert Evaluation(data, World(), 4, "fp32").rows >= 7  # not cut
 
 
 def test_it_learns_and_its_model_is_that_of_the_run(tmp_path):
@@ -183,6 +186,33 @@ def test_options_of_clip_reach_the_model(tmp_path, pairs):
     assert config.use_mlm
     assert config.mlm_mask_token_id == 4
     assert all("mlm_loss" in json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines())
+
+
+def test_ids_of_the_configuration_are_those_of_the_tokenizer(tmp_path, pairs):
+    vocab = Vocab.from_tokenizer(vocabulary(tmp_path))
+    given = settings(tmp_path, pairs, "no", options={**OPTIONS, "use_mlm": True, "text_causal_mask": True}).resolved()
+    config = clip_config(given, vocab, 64)
+    (eos_id,), (mask_id, pad_id) = vocab.ids("sep"), vocab.ids("mask", "pad")
+    assert (config.text_eos_id, config.mlm_mask_token_id, config.text_pad_id) == (eos_id, mask_id, pad_id)
+    assert {*config.mlm_mask_ignore_token_ids} == vocab.special_ids - {mask_id, pad_id}
+    assert eos_id in config.mlm_mask_ignore_token_ids
+
+
+def test_images_go_to_the_model_from_0_to_1_and_only_those_of_training_are_drawn(tmp_path, pairs):
+    drawn = {**OPTIONS, "min_scale": 0.3, "mirror": 0.5}
+    data, plain = (
+        open_data(settings(tmp_path, pairs, "no", options=each).resolved())
+        for each in (drawn, {**OPTIONS, "min_scale": 1.0})
+    )
+    for one, other in zip(data.fixed_batches(), plain.fixed_batches(), strict=True):
+        assert torch.equal(one["images"], other["images"])
+    whole, other = ({name: torch.from_numpy(each) for name, each in one.source().batch_at(0).items()}
+                    for one in (data, plain))  # fmt: skip
+    assert torch.equal(whole["text"], other["text"])
+    assert not torch.equal(whole["images"], other["images"])
+    (micro,) = micro_batches(whole, 8, torch.device("cpu"))
+    assert torch.equal((micro["images"] * 255).round().to(torch.uint8), whole["images"])
+    assert 0.9 < micro["images"].max() <= 1
 
 
 def test_folders_that_hold_no_clip(tmp_path):
