@@ -68,6 +68,9 @@ HOSTILE = {
     "no pixels": (of_chunks(header(0, 9, 2), chunk(b"IDAT", zlib.compress(LINES))), "are read"),
     "no deflated data": (of_chunks(header(7, 9, 2), chunk(b"IDAT", b"abc")), "damaged"),
     "unknown colours": (of_chunks(header(7, 9, 5), chunk(b"IDAT", zlib.compress(LINES))), "colour type 5"),
+    "colours of 4 bits": (of_chunks(header(7, 9, 2, depth=4), chunk(b"IDAT", zlib.compress(LINES))), "depth 4"),
+    "unknown lines": (of_chunks(header(7, 9, 2, interlace=2), chunk(b"IDAT", zlib.compress(LINES))), "the methods"),
+    "an unknown filter": (of_chunks(header(7, 9, 2), chunk(b"IDAT", zlib.compress(b"\x07" + LINES[1:]))), "a filter 7"),
     "no palette": (of_chunks(header(7, 9, 3), chunk(b"IDAT", zlib.compress(LINES))), "palette of 0"),
     "short ppm": (ppm(picture(0))[:-1], "bytes of pixels"),
     "long ppm": (ppm(picture(0)) + b"a", "bytes of pixels"),
@@ -93,10 +96,13 @@ def test_what_is_no_image(name):
         decode(data)
 
 
-def test_an_unknown_filter():
-    data = of_chunks(header(7, 9, 2), chunk(b"IDAT", zlib.compress(b"\x07" + LINES[1:])))
-    with pytest.raises(ImageError, match="a filter 7"):
-        decode(data)
+@pytest.mark.parametrize("blank", [b" ", b"#\n", b" #\n "])
+def test_a_header_of_blanks_is_read_once(blank):
+    """A pattern with several ways to divide them would try 2^1000000 of these."""
+    for start in (b"P6", b"P6 1", b"P6 1 1"):
+        with pytest.raises(ImageError, match="header"):
+            examine(start + blank * 1_000_000 + b"x")
+    assert examine(b"P5" + blank * 9 + b" 1" + blank * 9 + b" 1" + blank * 9 + b" 255 a").width == 1
 
 
 @given(st.sampled_from([png(picture(0), [4] * 9), ppm(picture(1)), jpeg(), webp()]), st.data())

@@ -1,22 +1,29 @@
 """``maskgen train --objective clip`` on captions with images: it learns, goes on exactly, and its model loads again."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from image_files import png, write_pairs
 from pipeline_runs import run, vocabulary
+from rank_runs import finish, start_ranks
 
 torch = pytest.importorskip("torch")
 
+from train_runs import flags  # noqa: E402
+
 from maskgen import cli  # noqa: E402
 from maskgen.train.clip import CLIP, load_clip, save_clip  # noqa: E402
+from maskgen.train.data import micro_batches, open_data  # noqa: E402
 from maskgen.train.distributed import World  # noqa: E402
 from maskgen.train.errors import TrainError  # noqa: E402
+from maskgen.train.evaluation import Evaluation  # noqa: E402
 from maskgen.train.loop import train  # noqa: E402
-from maskgen.train.pairs import parse_clip_option  # noqa: E402
+from maskgen.train.pairs import clip_config, parse_clip_option  # noqa: E402
 from maskgen.train.settings import TrainSettings, settings_of  # noqa: E402
+from maskgen.vocab import Vocab  # noqa: E402
 from preprocess.pipeline.options import Options  # noqa: E402
 
 OPTIONS = {"visual_image_size": 8, "visual_patch_size": 4, "min_scale": 0.8}
@@ -50,9 +57,12 @@ def trained(*arguments, **changes):
         return train(settings(*arguments, **changes), world)
 
 
+def read_records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
 def losses(folder):
-    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [(each["kind"], each["step"], each["loss"]) for each in records]
+    return [(each["kind"], each["step"], each["loss"]) for each in read_records(folder)]
 
 
 def test_a_run_goes_on_with_the_very_losses(tmp_path, pairs):
@@ -66,6 +76,37 @@ def test_a_run_goes_on_with_the_very_losses(tmp_path, pairs):
     assert losses(tmp_path / "parts") == losses(tmp_path / "once")
     one, other = (load_clip(tmp_path / name / "model").state_dict() for name in ("parts", "once"))
     assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_ranks_train_and_validate_as_one_process(tmp_path, pairs, strategy):
+    """Each of 19 validation pairs is told from the same 5 or 6 others, however ranks share them."""
+    given = {"split": "29,19", "save_every": 2, "options": {**OPTIONS, "decoupled_contrastive_learning": True}}
+    trained(tmp_path, pairs, "one", steps=4, **given)
+    both = settings(tmp_path, pairs, "two", steps=4, strategy=strategy, **given).resolved()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ended = finish(start_ranks([*command, "-m", "maskgen.cli", "train", *flags(both)], 1))
+    assert [code for *_, code in ended] == [0], ended
+    one, two = (read_records(tmp_path / name) for name in ("one", "two"))
+    assert [(each["kind"], each["step"]) for each in one] == [(each["kind"], each["step"]) for each in two]
+    assert len(one) == 6
+    for alone, shared in zip(one, two, strict=True):
+        for name in ("loss", "grad_norm") if alone["kind"] == "train" else ("loss",):
+            assert alone[name] == pytest.approx(shared[name], rel=1e-4), (alone["kind"], alone["step"], name)
+    weights = [load_clip(tmp_path / name / "model").state_dict() for name in ("one", "two")]
+    assert all(torch.allclose(tensor, weights[1][name], atol=1e-4) for name, tensor in weights[0].items())
+
+
+@pytest.mark.parametrize(("ranks", "batch_size", "sizes"), [(1, 8, [6, 6, 7]), (2, 8, [6, 6, 7]), (8, 8, [9, 10])])
+def test_validation_pairs_are_told_from_a_batch_of_others(tmp_path, pairs, ranks, batch_size, sizes):
+    data = open_data(settings(tmp_path, pairs, "no", split="29,19", batch_size=batch_size).resolved())
+    alone, shares = data.fixed_batches(), [data.fixed_batches(rank, ranks) for rank in range(ranks)]
+    found = [torch.cat([share[place]["images"] for share in shares]) for place in range(len(shares[0]))]
+    assert [len(images) for images in found] == sizes
+    assert torch.equal(torch.cat(found), torch.cat([batch["images"] for batch in alone]))
+    assert all(len(batch["text"]) for share in shares for batch in share)
+    assert Evaluation(data, World(), 4, "fp32").rows >= 7  # not cut
 
 
 def test_it_learns_and_its_model_is_that_of_the_run(tmp_path):
@@ -145,6 +186,33 @@ def test_options_of_clip_reach_the_model(tmp_path, pairs):
     assert config.use_mlm
     assert config.mlm_mask_token_id == 4
     assert all("mlm_loss" in json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines())
+
+
+def test_ids_of_the_configuration_are_those_of_the_tokenizer(tmp_path, pairs):
+    vocab = Vocab.from_tokenizer(vocabulary(tmp_path))
+    given = settings(tmp_path, pairs, "no", options={**OPTIONS, "use_mlm": True, "text_causal_mask": True}).resolved()
+    config = clip_config(given, vocab, 64)
+    (eos_id,), (mask_id, pad_id) = vocab.ids("sep"), vocab.ids("mask", "pad")
+    assert (config.text_eos_id, config.mlm_mask_token_id, config.text_pad_id) == (eos_id, mask_id, pad_id)
+    assert {*config.mlm_mask_ignore_token_ids} == vocab.special_ids - {mask_id, pad_id}
+    assert eos_id in config.mlm_mask_ignore_token_ids
+
+
+def test_images_go_to_the_model_from_0_to_1_and_only_those_of_training_are_drawn(tmp_path, pairs):
+    drawn = {**OPTIONS, "min_scale": 0.3, "mirror": 0.5}
+    data, plain = (
+        open_data(settings(tmp_path, pairs, "no", options=each).resolved())
+        for each in (drawn, {**OPTIONS, "min_scale": 1.0})
+    )
+    for one, other in zip(data.fixed_batches(), plain.fixed_batches(), strict=True):
+        assert torch.equal(one["images"], other["images"])
+    whole, other = ({name: torch.from_numpy(each) for name, each in one.source().batch_at(0).items()}
+                    for one in (data, plain))  # fmt: skip
+    assert torch.equal(whole["text"], other["text"])
+    assert not torch.equal(whole["images"], other["images"])
+    (micro,) = micro_batches(whole, 8, torch.device("cpu"))
+    assert torch.equal((micro["images"] * 255).round().to(torch.uint8), whole["images"])
+    assert 0.9 < micro["images"].max() <= 1
 
 
 def test_folders_that_hold_no_clip(tmp_path):

@@ -7,6 +7,7 @@ Validation takes the same way once: some samples of its part, drawn evenly, with
 """
 
 import itertools
+import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -65,23 +66,37 @@ class TrainingData:
     def fixed_batches(self, rank: int = 0, ranks: int = 1) -> list[Tensors]:
         """The rank's share of the validation samples; the whole does not depend on the ranks.
 
-        One batch at --eval-rate; of diffusion one at each level of noise, the same samples in all of them.
+        One batch at --eval-rate; of diffusion one at each level of noise, the same samples in all of them. Of clip,
+        where each pair is told from all others of its batch, batches of --batch-size or a little less.
         """
         if self.validation is None:
             return []
+        sizes = self._eval_sizes(ranks)
+        starts = [sum(sizes[:place]) for place in range(len(sizes))]
         batches = []
         for rate in self._eval_rates:
             source = BatchSource(
                 self.validation,
-                batch_size=self.evaluated(ranks),
+                batch_size=list(zip(starts, sizes, strict=True)),
                 seed=self.settings.seed,
                 rank=rank,
                 world_size=ranks,
                 threads=self.settings.threads,
                 rate=rate,
             )
-            batches.append({name: torch.from_numpy(array) for name, array in source.batch_at(0).items()})
+            batches += [
+                {name: torch.from_numpy(array) for name, array in source.batch_at(start).items()} for start in starts
+            ]
         return batches
+
+    def _eval_sizes(self, ranks: int) -> list[int]:
+        """Of the batches; each has a sample for every rank."""
+        total = self.evaluated(ranks)
+        if self.settings.objective != "clip":
+            return [total]
+        most = max(size for _, size in self.settings.batch_sizes())
+        number = max(1, min(math.ceil(total / most), total // ranks))
+        return [(place + 1) * total // number - place * total // number for place in range(number)]
 
     @property
     def _eval_rates(self) -> list[float | None]:

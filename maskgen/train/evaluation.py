@@ -21,10 +21,10 @@ class Evaluation:
     def __init__(self, data: TrainingData, world: World, micro_batch: int, precision: str) -> None:
         self.seed, self.world, self.precision = data.settings.seed, world, precision
         self.batches: list[Tensors] = data.fixed_batches(world.rank, world.size)
-        rows = len(self.batches[0]["text"]) if self.batches else 0
+        rows = max((len(batch["text"]) for batch in self.batches), default=0)
         # Ranks may differ by a row; sharded modules need as many calls on each, so the slices differ instead.
         largest = 0 if data.validation is None else math.ceil(data.evaluated(world.size) / world.size)
-        calls = max(1, math.ceil(largest / micro_batch))
+        calls = 1 if data.settings.objective == "clip" else max(1, math.ceil(largest / micro_batch))
         self.rows = max(1, math.ceil(rows / calls))
         self.calls = calls
 

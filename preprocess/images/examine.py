@@ -11,7 +11,9 @@ from preprocess.images.facts import ImageError, ImageFacts
 
 __all__ = ["ImageError", "ImageFacts", "examine"]
 
-NETPBM = re.compile(rb"(P[56])(?:\s+|\s*#[^\n]*\n\s*)+(\d{1,9})(?:\s+|\s*#[^\n]*\n\s*)+(\d{1,9})\s+(\d{1,5})\s")
+# Between numbers there is one way to read each byte: with several, a file of blanks takes for ever.
+BETWEEN = rb"(?:\s|#[^\n]*\n)+"
+NETPBM = re.compile(rb"(P[56])" + BETWEEN + rb"(\d{1,9})" + BETWEEN + rb"(\d{1,9})" + BETWEEN + rb"(\d{1,5})\s")
 SIZES_OF_JPEG = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 

@@ -14,6 +14,8 @@ from preprocess.images.facts import ImageError, ImageFacts
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+FILTERS = 5
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -45,6 +47,8 @@ class Png:
             raise ImageError(f"a PNG whose data is damaged ({error})") from None
         if len(found) > most or (not self.interlaced and len(found) != most) or not inflating.eof:
             raise ImageError(f"a PNG with {len(found)} bytes of lines; {most} belong to {width} x {height} pixels")
+        if not self.interlaced and (number := max(found[::line])) >= FILTERS:
+            raise ImageError(f"a PNG with a filter {number}; 0 to {FILTERS - 1} are known")
         return found
 
 
@@ -70,12 +74,14 @@ def parse(data: bytes) -> Png:
         ended, place = kind == b"IEND", end
     if len(header) != 13 or not parts or not ended:
         raise ImageError("a PNG without header, data or end")
-    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
-    if colour not in CHANNELS or depth not in (1, 2, 4, 8, 16):
+    width, height, depth, colour, *methods = struct.unpack(">IIBBBBB", header)
+    if colour not in CHANNELS or depth not in DEPTHS[colour]:
         raise ImageError(f"a PNG of colour type {colour} and depth {depth}; there are no such")
+    if methods not in ([0, 0, 0], [0, 0, 1]):
+        raise ImageError(f"a PNG with the methods {methods} of compression, filters and lines; there are no such")
     if colour == 3 and (not palette or len(palette) % 3):
         raise ImageError(f"a PNG with a palette of {len(palette)} bytes; 3 a colour belong there")
-    return Png(ImageFacts("PNG", width, height), depth, colour, bool(interlace), palette, b"".join(parts))
+    return Png(ImageFacts("PNG", width, height), depth, colour, bool(methods[2]), palette, b"".join(parts))
 
 
 def pixels(png: Png) -> Pixels:
@@ -102,10 +108,8 @@ def unfilter(filters: Pixels, lines: Pixels, step: int) -> Pixels:
             out[row] = np.cumsum(line.reshape(-1, step), axis=0, dtype=np.uint8).reshape(-1)
         elif number == 2:
             out[row] = line + above
-        elif number in (3, 4):
-            out[row] = _one_by_one(number, line.tolist(), above.tolist(), step)
         else:
-            raise ImageError(f"a PNG with a filter {number}; 0 to 4 are known")
+            out[row] = _one_by_one(number, line.tolist(), above.tolist(), step)
     return out[1:]
 
 

@@ -26,8 +26,6 @@ class ClipObjective(nn.Module):
     `aug_images`, or what `augment` makes. Frozen encoders have no gradients, and are not for optimizers.
     """
 
-    whole_batches = True  # what the loop may not cut into micro-batches
-
     def __init__(
         self,
         clip: CLIP,
