@@ -120,6 +120,7 @@ def test_search_as_a_command(prefix, corpus, tmp_path, capsys):
     assert lines[3] == place
     _, out = inspect(prefix, first.document, *flags, capsys=capsys)
     assert " of 1 documents\n" in out
+    assert inspect(prefix, first.document, first.document, first.document - 60, *flags, capsys=capsys)[1] == out
     assert inspect(prefix, 60, *flags, capsys=capsys)[0] == 2
     _, out = inspect(prefix, *flags, "--pieces", capsys=capsys)
     assert "«un ##aff ##able token ##ization»" in out

@@ -19,7 +19,7 @@ from maskgen.report.masks import mask_facts, ordinary_by_rank
 from maskgen.report.mixture import Mixture
 from maskgen.report.ngrams import _cut_at_random, ngram_facts
 from maskgen.report.restored import KEPT, MASKED, PADDING, PLAIN, REPLACED, SPECIAL, TAKEN, restore
-from maskgen.report.tokens import RUN, ranks_to_show, token_facts
+from maskgen.report.tokens import RUN, ranks_to_show, runs_to_look_at, token_facts
 from maskgen.rows import Chunks
 from maskgen.samples import BertSamples
 from maskgen.schemes import SchemeSamples
@@ -113,7 +113,7 @@ def test_tokens_in_runs_and_beyond_the_vocabulary(tmp_path):
     tokens = rng.randint(0, 100, 10 * RUN + 5)
     prefix = write_dataset(tmp_path / "d", [[tokens.tolist()]], "int32")
     look = Look(tokens=3 * RUN, seed=5)
-    found = token_facts(IndexedDataset(prefix), look, 60)
+    found = token_facts(IndexedDataset(prefix), *runs_to_look_at([len(tokens)], look), 60)
     runs = strata(11, 3, 5, 97).tolist()
     seen = np.concatenate([tokens[run * RUN : (run + 1) * RUN] for run in runs])
     assert found.runs == 3
@@ -123,6 +123,21 @@ def test_tokens_in_runs_and_beyond_the_vocabulary(tmp_path):
     page = Page(report(tmp_path, prefix, "--tokens", 3 * RUN))
     assert "3 runs of neighbouring tokens" in page.words
     assert page.fact("tokens looked at") < len(tokens)
+
+
+def test_tokens_of_a_large_and_a_small_dataset(tmp_path):
+    """Shares are those of all tokens together: a small dataset does not count as much as a large one."""
+    prefixes = [
+        write_dataset(tmp_path / name, [[[id_] * (runs * RUN)]]) for name, id_, runs in (("a", 1, 8), ("b", 2, 2))
+    ]
+    page = Page(report(tmp_path, *prefixes, "--tokens", 5 * RUN))
+    assert "Looked at 327,680 of 655,360 tokens (50.00%): 5 runs" in page.words
+    assert [(row["id"], row["share"]) for row in page.rows("frequent")] == [(1, 0.8), (2, 0.2)]
+    for totals in ([3, 0, RUN + 1, 0], [0], [RUN, 5 * RUN]):
+        look = Look(tokens=2 * RUN, seed=1)
+        assert sum(map(len, runs_to_look_at(totals, look))) == min(2, sum(-(-total // RUN) for total in totals))
+        full = runs_to_look_at(totals, Look(full=True))
+        assert [part.tolist() for part in full] == [list(range(-(-total // RUN))) for total in totals]
 
 
 def test_ids_that_are_none(tmp_path):

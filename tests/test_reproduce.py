@@ -373,6 +373,10 @@ def test_standard_input(tmp_path, monkeypatch, corpus, capsys):
         prefix = made("-", tmp_path)
     code, error = again(prefix, capsys=capsys)
     assert (code, "expected standard input of" in error) == (2, True)
+    other = write_lines(tmp_path / "other.txt", b"no JSON")
+    code, error = again(prefix, f"--input=-={other}", capsys=capsys)
+    assert (code, "--format" in error) == (2, False)  # there is no such flag here
+    assert "no file that is a corpus, expected standard input of" in error
     copy = shutil.copy(corpus, tmp_path / "stdin")
     assert again(prefix, f"--input=-={copy}", capsys=capsys)[0] == 0
     Path(copy).write_bytes(Path(corpus).read_bytes().replace(b"3.14", b"2.71"))

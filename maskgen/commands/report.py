@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = look.add_argument
     add("--full", action="store_true", help="all documents and tokens, however many there are")
     add("--documents", type=int, metavar="N", help="at most N of each dataset (1,000,000)")
-    add("--tokens", type=int, metavar="N", help="about N of each dataset (50,000,000)")
+    add("--tokens", type=int, metavar="N", help="about N of all datasets together (50,000,000)")
     add("--samples", type=int, metavar="N", help="at most N (4,096)")
     add("--ngrams", type=int, metavar="N", help="lengths of n-grams in at most N samples (256)")
     add("--show", type=int, metavar="K", help="show K samples in colours (8)")

@@ -51,7 +51,7 @@ class Inspector:
             yield describe(self._dataset)
 
     def _search(self, text: str, most: int) -> Iterator[str]:
-        chosen = [check_document(self._dataset, document) for document in self._asked.documents]
+        chosen = {check_document(self._dataset, document) for document in self._asked.documents}
         patterns = patterns_of(text, self._tokenizer)
         yield "".join(f"{text!r} is {self._named(pattern)}\n" for pattern in patterns)
         found = search(self._dataset, patterns, max(0, most), chosen or None)

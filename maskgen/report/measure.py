@@ -16,7 +16,7 @@ from maskgen.report.masks import MaskFacts, mask_facts
 from maskgen.report.mixture import Mixture, Pick
 from maskgen.report.ngrams import NgramFacts, ngram_facts
 from maskgen.report.request import Request
-from maskgen.report.tokens import TokenFacts, Vocabulary, load_vocabulary, token_facts
+from maskgen.report.tokens import TokenFacts, Vocabulary, load_vocabulary, runs_to_look_at, token_facts
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Vocab
 from preprocess import IndexedDataset
@@ -60,7 +60,8 @@ def measure(request: Request) -> Measured:
     if size is None:
         known = [each.sidecar.tokenizer.vocabulary_size for each in facts if each.sidecar and each.sidecar.tokenizer]
         size = max(known) if len(known) == len(facts) else None
-    tokens = [token_facts(dataset, request.look, size) for dataset in opened]
+    runs = runs_to_look_at([each.tokens for each in facts], request.look)
+    tokens = [token_facts(dataset, chosen, size) for dataset, chosen in zip(opened, runs, strict=True)]
     return Measured(
         request=request,
         datasets=facts,

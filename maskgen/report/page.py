@@ -145,7 +145,7 @@ def _settings_section(measured: Measured) -> Section:
         rows.append(("history", request.history))
     rows += [
         ("most documents looked at", "all" if look.full else f"{look.documents:,}"),
-        ("most tokens looked at", "all" if look.full else f"{look.tokens:,}"),
+        ("tokens looked at, about", "all" if look.full else f"{look.tokens:,}"),
         ("most samples looked at", f"{look.samples:,}"),
         ("most samples for n-grams", f"{look.ngrams:,}"),
         ("seed of the choice", str(look.seed)),

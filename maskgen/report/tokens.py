@@ -51,12 +51,19 @@ class TokenFacts:
         return TokenFacts(seen, self.runs + other.runs, counts, self.outside + other.outside)
 
 
-def token_facts(dataset: IndexedDataset, look: Look, size: int | None) -> TokenFacts:
-    """Count ids; `size` is that of the vocabulary, where it is known."""
+def runs_to_look_at(totals: Sequence[int], look: Look) -> list[Ids]:
+    """Which runs of datasets with so many tokens: evenly over all of them, so that the sums are those of the whole."""
+    runs = [-(-total // RUN) for total in totals]
+    ends = np.cumsum(runs, dtype=np.int64)
+    chosen = strata(sum(runs), sum(runs) if look.full else -(-look.tokens // RUN), look.seed, TOKENS)
+    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    return [part - (end - count) for part, end, count in zip(parts, ends.tolist(), runs, strict=True)]
+
+
+def token_facts(dataset: IndexedDataset, chosen: Ids, size: int | None) -> TokenFacts:
+    """Count ids in these runs; `size` is that of the vocabulary, where it is known."""
     tokens = dataset.tokens
     limit = MOST_IDS if size is None else size
-    runs = -(-len(tokens) // RUN)
-    chosen = strata(runs, runs if look.full else -(-look.tokens // RUN), look.seed, TOKENS)
     counts, outside, looked = np.zeros(size or 0, np.int64), 0, 0
     for run in chosen.tolist():
         part = tokens[run * RUN : (run + 1) * RUN].astype(np.int64)

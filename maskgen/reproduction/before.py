@@ -14,6 +14,7 @@ from maskgen.identity import difference
 from maskgen.input_places import InputPlaces
 from maskgen.reproduction.recipe import Recipe, ReproductionError
 from preprocess.corpora.corpus_file import CorpusFile
+from preprocess.corpora.errors import CorpusError
 from preprocess.corpora.inputs import find_again, input_look
 from preprocess.corpora.remote_inputs import find_remote_inputs
 from preprocess.indexed.parts import file_sha256
@@ -43,13 +44,21 @@ def find_files(recipe: Recipe, places: InputPlaces, staging: Staging) -> list[Co
         if path in copies:
             path = copies[path][0].path
         if recipe.options.format != "datasets" and not os.path.lexists(path):
-            what = "standard input" if known.name == "-" else f"the input {known.name}"
-            raise ReproductionError(
-                f"{path}: found nothing, expected {what} of {known.bytes:,} bytes; say where it is now with --input="
-                f"{known.name}=PATH or --root DIR"
-            )
-        found.append(find_again(known.name, path, format=options.format, split=options.split))
+            raise _no_input(path, known, "nothing")
+        try:
+            found.append(find_again(known.name, path, format=options.format, split=options.split))
+        except CorpusError as error:
+            raise _no_input(path, known, error.found) from None
     return found
+
+
+def _no_input(path: str, known: InputFile, found: str) -> ReproductionError:
+    what = "standard input" if known.name == "-" else f"the input {known.name}"
+    elsewhere = "" if known.name == "-" else " or --root DIR"
+    return ReproductionError(
+        f"{path}: found {found}, expected {what} of {known.bytes:,} bytes; say where it is now with "
+        f"--input={known.name}=PATH{elsewhere}"
+    )
 
 
 def compare_inputs(recipe: Recipe, files: list[CorpusFile]) -> Finding:
