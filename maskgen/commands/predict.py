@@ -28,7 +28,7 @@ EXAMPLES = """\
   maskgen predict run "" --steps 32 --new-tokens 32 --strategy gap \\
       --threshold 0.5 --top-k 50
   maskgen predict run "The keeper" --steps 8 --new-tokens 16 \\
-      --history steps.jsonl     (for maskgen report --history)"""
+      --history steps.jsonl"""
 OF_STEPS = ("strategy", "threshold", "schedule", "temperature", "top_p", "seed", "new_tokens", "history")
 
 
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--temperature", type=float, metavar="T", help="0: always the likeliest token (1)")
     add("--top-p", type=float, metavar="P", help="draw from the fewest tokens that have the share P together")
     add("--seed", type=int, metavar="S", help="of what is drawn (1234)")
-    add("--history", metavar="FILE", help="keep what was likely at each step")
+    add("--history", metavar="FILE", help="keep what was likely at each step, for maskgen report --history")
 
 
 def run(arguments: argparse.Namespace) -> int:
