@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maskgen.cli import COMMANDS, command_parser
+from maskgen.sample_options import SCHEMES
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def _command(name: str, summary: str) -> Command:
     words: list[str] = []
     parser = command_parser(name)[0]
     for action in parser._actions:  # argparse has no public list of them
-        choices = tuple(map(str, action.choices or ()))
+        choices = tuple(map(str, action.choices or (SCHEMES.split(", ") if action.dest == "scheme" else ())))
         if not action.option_strings:
             words += choices
             continue
@@ -64,6 +65,11 @@ _BASH = """\
 _maskgen() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} command=${{COMP_WORDS[1]}} words= flags=
     COMPREPLY=()
+    if [[ $word == "=" ]]; then # --flag=value is three words to bash
+        word=
+    elif [[ $before == "=" ]]; then
+        before=${{COMP_WORDS[COMP_CWORD-2]}}
+    fi
     if ((COMP_CWORD == 1)); then
         COMPREPLY=($(compgen -W "{names} --help --version" -- "$word"))
         return

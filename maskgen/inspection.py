@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocess import IndexedDataset, IndexedDatasetError
-from preprocess.indexed.sidecar import read_sidecar
+from preprocess.indexed.sidecar import TokenizerInfo, read_sidecar
 from preprocess.pipeline.provenance import origins
 
 PERCENTILES = (0, 1, 25, 50, 75, 99, 100)
@@ -122,6 +122,17 @@ def _percentile_lines(of: str, chunks: Callable[[], Iterator[npt.NDArray[Any]]])
 def _in_chunks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
     for first in range(0, len(array), CHUNK):
         yield array[first : first + CHUNK]
+
+
+def other_tokenizer(made_by: TokenizerInfo | None, path: str, digest: str) -> str | None:
+    """A line that says so where a dataset was made with another tokenizer than the one at `path`."""
+    if made_by is None or made_by.sha256 == digest:
+        return None
+    return (
+        f"tokenized with {made_by.name} (sha256 {made_by.sha256[:12]}…), and {path} is another one, or read otherwise "
+        f"({digest[:12]}…): "
+        "its pieces are the right ones only where both have the same ids"
+    )
 
 
 def show_origin(dataset: IndexedDataset, document: int) -> str:

@@ -62,6 +62,9 @@ def test_bash_completes_choices(completed):
     assert completed("tokenize", "--on-error", "") == ["error", "skip", "quarantine"]
     assert completed("tokenize", "in", "--format", "j") == ["jsonl"]
     assert completed("completion", "") == ["bash", "zsh", "fish"]
+    assert completed("report", "--scheme", "span") == ["spanbert", "span-corruption"]
+    assert completed("tokenize", "--format", "=") == ["auto", "jsonl", "text", "parquet", "datasets"]
+    assert completed("tokenize", "--format", "=", "j") == ["jsonl"]
 
 
 def test_bash_completes_files(completed):

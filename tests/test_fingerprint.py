@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import write_dataset
+from helpers import contents, write_dataset
 from sample_files import TOY, TOY_PIECES, toy_dataset, toy_tokenizer
 
 from maskgen import cli
@@ -209,6 +209,20 @@ def test_the_digest_is_that_of_the_sidecar(toy, prefix):
     assert fingerprint(samples, SMALL)["stages"]["tokens"]["digest"] == sidecar["digest"]
 
 
+def test_the_same_tokens_in_other_parts(tmp_path, toy, prefix):
+    """The digest is made of the parts: that the files may be the same is said, and not that tokens are others."""
+    known = fingerprint(toy(), SMALL)
+    dataset = IndexedDataset(prefix)
+    bounds = dataset.document_indices.tolist()
+    documents = [[each.tolist() for each in dataset[begin:end]] for begin, end in itertools.pairwise(bounds)]
+    parts = [write_dataset(tmp_path / "a", documents[:15]), write_dataset(tmp_path / "b", documents[15:])]
+    merge_datasets(parts, tmp_path / "merged")
+    assert contents(tmp_path / "merged") == contents(prefix)
+    result = check(known, toy(path=tmp_path / "merged"))
+    assert result.stage == "tokens"
+    assert "the same in other parts (another --shard-bytes, or the sidecar is not beside" in result.what
+
+
 def flip(prefix, token):
     """Change one token of a dataset to another one, in place."""
     with open(f"{prefix}.bin", "r+b") as file:
@@ -240,9 +254,13 @@ def test_one_token_that_the_sidecar_hides(monkeypatch, toy, prefix):
     """In a large dataset a changed token may be nowhere that is looked at: reading all finds it, and so do samples."""
     monkeypatch.setattr(tokens_module, "PROBES", 1)
     monkeypatch.setattr("preprocess.probing.PROBE_BYTES", 2)
+    monkeypatch.setattr(tokens_module, "PROBE_BYTES", 2)
     samples = toy()
     known, full = fingerprint(samples, SMALL), fingerprint(samples, SMALL, Manner(full=True))
     assert known == full
+    verdict = comparison_lines(check(known, samples), "f", {})[-1]
+    assert verdict.startswith("ok: as in f, the tokens by the sidecar and a look")
+    assert comparison_lines(check(known, samples, Manner(full=True)), "f", {})[-1] == "ok: as in f"
     shown = np.flatnonzero(samples.batch(range(1, 10))["truncated"] == 0)  # of these every token is in the sample
     first, _, _ = samples.sample_map[1 + shown[0]].tolist()
     flip(prefix, int(samples.dataset.sequence_pointers[first]) // 2 + 1)

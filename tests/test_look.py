@@ -128,6 +128,14 @@ def test_search_as_a_command(prefix, corpus, tmp_path, capsys):
     assert out.count("\n") == 2
 
 
+def test_another_tokenizer_is_said_to_be_one(prefix, tmp_path, capsys):
+    assert cli.main(["inspect", prefix, "0", "--tokenizer", vocabulary(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.main(["inspect", prefix, "0", "--tokenizer", toy_tokenizer(tmp_path / "tokenizer.json")]) == 0
+    error = capsys.readouterr().err
+    assert (error.count("\n"), "tokenizer.json is another one, or read otherwise" in error) == (1, True)
+
+
 def test_documents_say_where_they_came_from_and_how_the_line_begins(prefix, corpus, tmp_path, capsys):
     lines = Path(corpus).read_text().splitlines()
     for document, origin in enumerate(origins(prefix, range(60))):

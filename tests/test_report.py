@@ -7,8 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 from helpers import write_dataset
+from pipeline_runs import run, vocabulary, write_jsonl
 from report_pages import Page, report, toy_files
-from sample_files import TOY, TOY_PIECES, toy_dataset, toy_samples
+from sample_files import TOY, TOY_PIECES, toy_dataset, toy_samples, toy_tokenizer
 
 from maskgen.inspection import document_lengths
 from maskgen.mapping import cached_mapping
@@ -106,6 +107,13 @@ def test_tokens(tmp_path):
     assert page.rows("ranks")[-1]["share up to here"] == 1
     for row, (id_, count) in zip(page.rows("frequent"), ordered, strict=False):
         assert (row["id"], row["piece"], row["count"]) == (id_, TOY_PIECES[id_], count)
+
+
+def test_another_tokenizer_is_said_to_be_one(tmp_path):
+    prefix = run(write_jsonl(tmp_path / "corpus.jsonl", ["a text"]), tmp_path / "out").prefixes[0]
+    assert "Attention" not in Page(report(tmp_path, prefix, "--tokenizer", vocabulary(tmp_path))).words
+    other = Page(report(tmp_path, prefix, "--tokenizer", toy_tokenizer(tmp_path / "tokenizer.json")))
+    assert "Attention: tokenized with vocab.txt" in other.words
 
 
 def test_tokens_in_runs_and_beyond_the_vocabulary(tmp_path):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskgen.fingerprint.request import Request
-from maskgen.fingerprint.stages import STAGES, Manner, Stage, stages
+from maskgen.fingerprint.stages import STAGES, Manner, Stage, dataset_of, stages
+from maskgen.fingerprint.tokens import reads_all
 from maskgen.identity import difference, settings_digest
 from maskgen.samples.opening import AnySamples
 from preprocess.errors import MaskgenError, os_failure
@@ -34,6 +35,7 @@ class Comparison:
     same: tuple[str, ...]
     stage: str | None = None
     what: str = ""
+    read_all: bool = True  # False: the tokens are those of the sidecar's digest, and of some places in the file
 
     @property
     def ok(self) -> bool:
@@ -56,12 +58,13 @@ def fingerprint(samples: AnySamples, request: Request | None = None, manner: Man
 def check(known: Mapping[str, Any], samples: AnySamples, manner: Manner | None = None) -> Comparison:
     """Compare samples with an earlier fingerprint, stage by stage, up to the first that differs."""
     same: list[str] = []
-    for name, stage in stages(samples, Request.of(known), manner or Manner()):
+    manner = manner or Manner()
+    for name, stage in stages(samples, Request.of(known), manner):
         what = _explained(name, known["stages"][name], stage)
         if what is not None:
             return Comparison(tuple(same), name, what)
         same.append(name)
-    return Comparison(tuple(same))
+    return Comparison(tuple(same), read_all=reads_all(dataset_of(samples), manner.full))
 
 
 def to_json(found: Mapping[str, Any]) -> bytes:
@@ -132,6 +135,11 @@ def _explained(name: str, known: Stage, found: Stage) -> str | None:
         return f"{agreed}the first {min(differing, default=0):,} do not; fields that differ: {', '.join(fields)}"
     if name == "tokens" and what.startswith("look: "):
         return f"{what}: tokens were changed after they were written; maskgen verify --full says where"
+    if name == "tokens" and {**known, "digest": ""} == {**found, "digest": ""}:
+        return (
+            f"{what}: counts and what was looked at agree, so other tokens or lengths elsewhere, or the same in other "
+            "parts (another --shard-bytes, or the sidecar is not beside the dataset); cmp of the files tells"
+        )
     if name == "tokens" and what.startswith("digest: "):
         return f"{what}: other tokens, or the same documents in another order; maskgen reproduce says where"
     if name == "vocabulary":

@@ -45,7 +45,7 @@ def stages(samples: AnySamples, request: Request, manner: Manner) -> Iterator[tu
     integer(manner.threads, "threads", 0)
     integer(manner.ranks, "ranks", 1)
     description = plain(samples.describe())
-    yield "tokens", tokens_stage(_dataset(samples), manner.full, manner.progress)
+    yield "tokens", tokens_stage(dataset_of(samples), manner.full, manner.progress)
     yield "vocabulary", {"digest": description["vocab"]}
     yield "settings", {name: description[name] for name in ("scheme", "scheme_version", "seed", "options")}
     yield "rows", description["rows"]
@@ -77,7 +77,8 @@ def samples_stage(samples: AnySamples, num: int, threads: int) -> Stage:
     return {"num": num, "fields": digests.fields(), "first": first}
 
 
-def _dataset(samples: AnySamples) -> IndexedDataset:
+def dataset_of(samples: AnySamples) -> IndexedDataset:
+    """The dataset that samples are made of."""
     dataset = samples.dataset if isinstance(samples, Samples) else getattr(samples.rows, "dataset", None)
     if not isinstance(dataset, IndexedDataset):
         raise SampleError("samples without a dataset; expected rows of an IndexedDataset; make them with maskgen.rows")

@@ -5,6 +5,7 @@ read, and the tokens at a thousand places, which is all of them in a dataset of 
 """
 
 import hashlib
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from preprocess.indexed.format import bin_path, sidecar_path
 from preprocess.indexed.index_file import load_index, open_index
 from preprocess.indexed.parts import read_parts
 from preprocess.indexed.sidecar import Part, describe_files, read_sidecar
-from preprocess.probing import look_at
+from preprocess.probing import PROBE_BYTES, look_at
 
 PROBES = 1024
 
@@ -42,6 +43,12 @@ def tokens_stage(dataset: IndexedDataset, full: bool, progress: bool) -> dict[st
         "documents": facts.documents,
         "dtype": facts.dtype,
     }
+
+
+def reads_all(dataset: IndexedDataset, full: bool) -> bool:
+    """Whether every token is read: where somebody asks, where nothing else is known, and in a small dataset."""
+    small = os.path.getsize(bin_path(dataset.prefix)) <= PROBES * PROBE_BYTES
+    return full or small or not os.path.exists(sidecar_path(dataset.prefix))
 
 
 def _read(path: str, parts: list[Part], progress: bool) -> list[Part]:

@@ -12,7 +12,10 @@ def comparison_lines(result: Comparison, path: str, then: Mapping[str, str]) -> 
         lines.append(f"{result.stage:<11} DIFFERENT")
     lines.append(f"versions    {version_words(then, versions())}")
     if result.stage is None:
-        return [*lines, f"ok: as in {path}"]
+        unread = (
+            "" if result.read_all else ", the tokens by the sidecar and a look at 1,024 places; --full reads them all"
+        )
+        return [*lines, f"ok: as in {path}{unread}"]
     return [*lines, f"different from {path}, first in {result.stage}: {result.what}"]
 
 

@@ -1,10 +1,11 @@
 """What ``maskgen inspect`` was asked for, as texts that come while they are made."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 
 from maskgen.input_places import parse_places
-from maskgen.inspection import check_document, describe
+from maskgen.inspection import check_document, describe, other_tokenizer
 from maskgen.look.documents import DocumentView
 from maskgen.look.pager import wants_colours
 from maskgen.look.pieces import BOLD, DIM, PieceView
@@ -15,6 +16,7 @@ from maskgen.sample_view import SampleView
 from maskgen.vocab import Vocab
 from preprocess import IndexedDataset, load_tokenizer
 from preprocess.errors import MaskgenError
+from preprocess.indexed.sidecar import read_sidecar
 from preprocess.pipeline.provenance import origins
 
 AROUND = 8  # tokens on each side of what was searched for
@@ -29,6 +31,7 @@ class Inspector:
         self._dataset = IndexedDataset(arguments.prefix)
         path = arguments.tokenizer
         self._tokenizer = load_tokenizer(path, engine="reference") if path else None
+        self._warn_of_another_tokenizer()
         coloured = wants_colours()
         rich = (coloured or arguments.pieces or arguments.search is not None) and self._tokenizer is not None
         vocab = Vocab.from_tokenizer(path) if rich else None
@@ -36,6 +39,14 @@ class Inspector:
         places = parse_places(arguments.input, arguments.root)
         plain = not coloured and not arguments.pieces
         self._documents = DocumentView(self._dataset, self._tokenizer, self._pieces, places, plain=plain)
+
+    def _warn_of_another_tokenizer(self) -> None:
+        sidecar = read_sidecar(self._dataset.prefix)
+        if self._tokenizer is None or sidecar is None:
+            return
+        said = other_tokenizer(sidecar.tokenizer, self._asked.tokenizer, self._tokenizer.digest)
+        if said is not None:
+            print(f"maskgen inspect: {self._dataset.prefix}: {said}", file=sys.stderr)
 
     def texts(self) -> Iterator[str]:
         """Everything that was asked for."""

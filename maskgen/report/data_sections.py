@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from maskgen.inspection import other_tokenizer
 from maskgen.report import drawing
 from maskgen.report.documents import DatasetFacts, Distribution
 from maskgen.report.drawing import Axis, Series, Words
@@ -19,7 +20,7 @@ def datasets_section(measured: Measured) -> Section:
     """What the datasets are, and where they come from."""
     parts = []
     for number, each in enumerate(measured.datasets):
-        inside = "\n".join(_dataset(each, number))
+        inside = "\n".join([*_dataset(each, number), *_other_tokenizer(measured, each)])
         many = len(measured.datasets) > 1
         parts.append(details(each.prefix, inside, is_open=number == 0) if many else inside)
     return Section("datasets", "Datasets" if len(measured.datasets) > 1 else "Dataset", "\n".join(parts))
@@ -58,6 +59,13 @@ def _dataset(each: DatasetFacts, number: int) -> Iterator[str]:
         )
     versions = ", ".join(f"{name} {version}" for name, version in sidecar.versions.items())
     yield note(f"Made by {versions}.")
+
+
+def _other_tokenizer(measured: Measured, each: DatasetFacts) -> Iterator[str]:
+    made_by, given = each.sidecar.tokenizer if each.sidecar else None, measured.vocabulary
+    said = None if given is None else other_tokenizer(made_by, given.name, given.digest)
+    if said is not None:
+        yield note(f"Attention: {said}.")
 
 
 def _cut(count: int) -> str:

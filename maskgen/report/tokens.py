@@ -25,6 +25,7 @@ class Vocabulary:
     pieces: Sequence[str]
     unknown: int | None
     special: frozenset[int]
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -95,4 +96,4 @@ def load_vocabulary(path: str, roles: Mapping[str, str]) -> Vocabulary:
     from preprocess import load_tokenizer
 
     tokenizer = load_tokenizer(path, engine="reference", roles=dict(roles) or None, sample_one_in=0)
-    return Vocabulary(path, tokenizer.pieces, tokenizer.roles.unk, frozenset(tokenizer.special_ids))
+    return Vocabulary(path, tokenizer.pieces, tokenizer.roles.unk, frozenset(tokenizer.special_ids), tokenizer.digest)
