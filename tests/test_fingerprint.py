@@ -254,7 +254,7 @@ def test_one_token_that_the_sidecar_hides(monkeypatch, toy, prefix):
     """In a large dataset a changed token may be nowhere that is looked at: reading all finds it, and so do samples."""
     monkeypatch.setattr(tokens_module, "PROBES", 1)
     monkeypatch.setattr("preprocess.probing.PROBE_BYTES", 2)
-    monkeypatch.setattr(tokens_module, "PROBE_BYTES", 2)
+    monkeypatch.setattr(tokens_module, "READ_IN_CHECKS", 0)
     samples = toy()
     known, full = fingerprint(samples, SMALL), fingerprint(samples, SMALL, Manner(full=True))
     assert known == full
@@ -268,6 +268,20 @@ def test_one_token_that_the_sidecar_hides(monkeypatch, toy, prefix):
     assert result.stage == "samples"
     assert result.what.startswith("the first 1 agree, the first 10 do not; fields that differ: text")
     assert check(known, toy(), Manner(full=True)).stage == "tokens"
+
+
+def test_a_check_reads_all_tokens_where_that_is_quick(monkeypatch, toy, prefix):
+    monkeypatch.setattr(tokens_module, "PROBES", 1)
+    monkeypatch.setattr("preprocess.probing.PROBE_BYTES", 2)
+    samples = toy()
+    known, sidecar = fingerprint(samples, SMALL), Path(f"{prefix}.json").read_bytes()
+    assert comparison_lines(check(known, samples), "f", {})[-1] == "ok: as in f"
+    flip(prefix, os.path.getsize(f"{prefix}.bin") // 4)
+    result = check(known, toy())
+    assert (result.stage, result.same) == ("tokens", ())
+    assert result.what.startswith("digest: ")
+    assert result.what.endswith("tokens were changed after they were written; maskgen verify --full says where")
+    assert Path(f"{prefix}.json").read_bytes() == sidecar
 
 
 def test_a_sidecar_of_another_dataset(tmp_path, toy, prefix):

@@ -3,7 +3,7 @@
 The same data and settings give the same digests, whatever the engine, threads, ranks, machine or numpy version; one
 other token, option or seed gives others. --check compares with an earlier fingerprint, with as many samples and the
 same steps, and names the first stage that differs (exit code 1). Versions of libraries are shown, never compared.
-Tokens are taken from the dataset's sidecar where it has one; --full reads them all.
+Tokens are taken from the dataset's sidecar where it has one; --full reads them all, as --check does up to 4 GiB.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """The digest of a dataset's files: the one that its sidecar states, or all tokens read again.
 
 Without a sidecar tokens are always read. With one they are read where somebody asks (`full`); otherwise the index is
-read, and the tokens at a thousand places, which is all of them in a dataset of less than four megabytes.
+read, and the tokens at a thousand places, which is all of them in a dataset of less than four megabytes. A check also
+reads all of a dataset that takes it no more than some seconds.
 """
 
 import hashlib
@@ -16,9 +17,10 @@ from preprocess.indexed.format import bin_path, sidecar_path
 from preprocess.indexed.index_file import load_index, open_index
 from preprocess.indexed.parts import read_parts
 from preprocess.indexed.sidecar import Part, describe_files, read_sidecar
-from preprocess.probing import PROBE_BYTES, look_at
+from preprocess.probing import look_at
 
 PROBES = 1024
+READ_IN_CHECKS = 4 << 30  # bytes of tokens: three seconds from the page cache
 
 
 def tokens_stage(dataset: IndexedDataset, full: bool, progress: bool) -> dict[str, Any]:
@@ -46,9 +48,9 @@ def tokens_stage(dataset: IndexedDataset, full: bool, progress: bool) -> dict[st
 
 
 def reads_all(dataset: IndexedDataset, full: bool) -> bool:
-    """Whether every token is read: where somebody asks, where nothing else is known, and in a small dataset."""
-    small = os.path.getsize(bin_path(dataset.prefix)) <= PROBES * PROBE_BYTES
-    return full or small or not os.path.exists(sidecar_path(dataset.prefix))
+    """Whether a check reads every token: where somebody asks, where nothing else is known, and where it is quick."""
+    quick = os.path.getsize(bin_path(dataset.prefix)) <= READ_IN_CHECKS
+    return full or quick or not os.path.exists(sidecar_path(dataset.prefix))
 
 
 def _read(path: str, parts: list[Part], progress: bool) -> list[Part]:
