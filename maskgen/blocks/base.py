@@ -4,11 +4,11 @@ import numpy as np
 
 from maskgen.blocks.texts import BlockTexts
 from maskgen.samples.arrays import Batch, Field
-from maskgen.samples.by_index import ByIndex
+from maskgen.samples.unmasked import Unmasked
 from maskgen.vocab import Ids
 
 
-class OfBlocks(ByIndex):
+class OfBlocks(Unmasked):
     """One of them for each row of a block mapping."""
 
     texts: BlockTexts

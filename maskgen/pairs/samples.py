@@ -13,9 +13,9 @@ import numpy as np
 from maskgen.identity import array_digest, dataset_identity, plain, vocab_digest
 from maskgen.pairs.resizing import Pixels, crop_and_resize
 from maskgen.samples.arrays import Batch, Field
-from maskgen.samples.by_index import ByIndex
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
+from maskgen.samples.unmasked import Unmasked
 from maskgen.schemes.base import checked_share
 from maskgen.schemes.draws import Draws, below, uniforms
 from maskgen.vocab import Ids, Vocab
@@ -29,7 +29,7 @@ CHANNELS, LARGEST_IMAGE = 3, 4096
 REMEDY = "make the dataset with maskgen tokenize --images"
 
 
-class PairSamples(ByIndex):
+class PairSamples(Unmasked):
     """Captions and their images, of a dataset of pairs: ``samples[i]``, ``samples.batch(indices)``.
 
     Batches have text [B, max_seq_length], padding_mask (1 for tokens), lengths, and images, uint8 [B, 3, image_size,

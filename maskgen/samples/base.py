@@ -7,11 +7,11 @@ Nothing is kept from one sample to the next, so order, threads, processes and re
 
 import operator
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from dataclasses import field as dataclass_field
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,8 @@ from maskgen.identity import array_digest, dataset_identity, plain, vocab_digest
 from maskgen.masking import MaskedLmPredictions
 from maskgen.masking.reference import predict_row
 from maskgen.masking.settings import MaskingSettings
-from maskgen.samples.arrays import Batch, Field, allocate, checked_out, in_use
+from maskgen.samples.arrays import Batch, Field, checked_out, in_use
+from maskgen.samples.by_index import ByIndex, Sample
 from maskgen.samples.checks import checked_engine, checked_indices, checked_replacements, integer, thread_count
 from maskgen.samples.errors import SampleError
 from maskgen.samples.native import ABSENT
@@ -30,7 +31,6 @@ from maskgen.vocab import Ids, Vocab
 from preprocess import IndexedDataset, IndexedDatasetError, lost_page_count
 
 VERSION = 1  # of what Megatron-LM's schemes promise: it changes when their bits do
-Sample = dict[str, Any]
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Drawing:
     notes: Notes | None = None
 
 
-class Samples(ABC):
+class Samples(ByIndex):
     """Samples by index: ``samples[i]``, ``samples[i:j]``, ``samples.batch(indices)``. See BertSamples and T5Samples."""
 
     scheme: str
@@ -103,21 +103,11 @@ class Samples(ABC):
     def _native_batch(self) -> Callable[[Any, Ids, Batch, int, Drawing], int]:
         """The function of maskgen.samples.native that fills batches of this kind."""
 
-    def _write_rest(self, out: Batch, row: int, length: int, masked: int) -> None:  # noqa: B027 - most kinds have none
+    def _write_rest(self, out: Batch, row: int, length: int, masked: int) -> None:
         """Write what only batches of this kind have."""
 
     def __len__(self) -> int:
         return len(self.sample_map)
-
-    @overload
-    def __getitem__(self, index: int | np.integer[Any]) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-    def __getitem__(self, index: int | np.integer[Any] | slice) -> Sample | list[Sample]:
-        """One sample, a dict of int64 arrays and numbers; or the list of them that a slice names."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self.sample(operator.index(index))
 
     def sample(self, index: int | np.integer[Any], *, epoch: int = 0, rate: float | None = None) -> Sample:
         """One sample, with the masks of an epoch, and another share of masked tokens than `masked_lm_prob`."""
@@ -173,13 +163,6 @@ class Samples(ABC):
         finally:
             self._check_pages(before)
         return in_use(self.fields, out, masked)
-
-    def allocate(self, batch_size: int, dtypes: Mapping[str, npt.DTypeLike] | None = None) -> Batch:
-        """Arrays to pass to `batch` as `out`, again and again.
-
-        They are int64, or of the type that `dtypes` gives for a name, checked to hold every value that can occur.
-        """
-        return allocate(self.fields, integer(batch_size, "batch_size", 0), dtypes)
 
     def describe(self) -> dict[str, Any]:
         """All that these samples are a function of, as JSON: two objects that say the same give the same bits."""

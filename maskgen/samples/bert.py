@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from maskgen.samples import native
 from maskgen.samples.arrays import Batch, Field
-from maskgen.samples.base import Drawing, Sample, Samples, padded
+from maskgen.samples.base import Drawing, Samples, padded
+from maskgen.samples.by_index import Sample
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Ids, Vocab
 from preprocess import IndexedDataset

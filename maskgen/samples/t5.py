@@ -12,7 +12,8 @@ import numpy.typing as npt
 from maskgen.masking import MaskedSpan
 from maskgen.samples import native
 from maskgen.samples.arrays import Batch, decoder_fields
-from maskgen.samples.base import Drawing, Sample, Samples, padded
+from maskgen.samples.base import Drawing, Samples, padded
+from maskgen.samples.by_index import Sample
 from maskgen.samples.checks import integer
 from maskgen.samples.errors import SampleError
 from maskgen.vocab import Ids, Vocab

@@ -3,22 +3,21 @@
 indices --rows.tokens--> tokens [B, L] --scheme.fill, with the draws of each index--> the arrays of a batch
 """
 
-import operator
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, overload
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from maskgen.identity import dataset_identity, vocab_digest
-from maskgen.samples.arrays import Batch, Field, allocate, checked_out, in_use
+from maskgen.samples.arrays import Batch, Field, checked_out, in_use
+from maskgen.samples.by_index import ByIndex, Sample
 from maskgen.samples.checks import checked_indices, integer
 from maskgen.samples.errors import SampleError
 from maskgen.schemes.base import Scheme
 from maskgen.schemes.draws import Draws
 from maskgen.vocab import Ids, Vocab
 
-Sample = dict[str, Any]
 DOCUMENT_ARRAYS = ("document_ids", "positions")
 
 
@@ -37,7 +36,7 @@ class Rows(Protocol):
         """What these rows are."""
 
 
-class SchemeSamples:
+class SchemeSamples(ByIndex):
     """Masked samples of a scheme by name: ``SchemeSamples(rows, vocab, "roberta")[i]``, ``.batch(indices)``.
 
     Sample i of epoch e is a function of row i, the settings, the seed, e and i: never of its batch. Options are those
@@ -67,16 +66,6 @@ class SchemeSamples:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @overload
-    def __getitem__(self, index: int | np.integer[Any]) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-    def __getitem__(self, index: int | np.integer[Any] | slice) -> Sample | list[Sample]:
-        """One sample, a dict of arrays and numbers; or the list of them that a slice names."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self.sample(operator.index(index))
 
     def sample(self, index: int, *, epoch: int = 0, rate: float | None = None) -> Sample:
         """One sample: the row of it in a batch of one. Packed arrays are left out."""
@@ -120,10 +109,6 @@ class SchemeSamples:
             for name in DOCUMENT_ARRAYS:
                 batch[name][...] = getattr(rows, name)
             batch["cumulative_lengths"] = rows.cumulative_lengths
-
-    def allocate(self, batch_size: int, dtypes: Mapping[str, npt.DTypeLike] | None = None) -> Batch:
-        """Arrays to pass to `batch` as `out`: int64, float64 for reals, or of the type that `dtypes` gives."""
-        return allocate(self.fields, integer(batch_size, "batch_size", 0), dtypes)
 
     def describe(self) -> dict[str, Any]:
         """The identity of these samples, as JSON holds it: equal where every sample is."""
