@@ -13,7 +13,7 @@ from typing import Any
 
 from maskgen.fingerprint.request import Request
 from maskgen.fingerprint.stages import STAGES, Manner, Stage, dataset_of, stages
-from maskgen.fingerprint.tokens import reads_all, tokens_stage
+from maskgen.fingerprint.tokens import is_quick, tokens_stage, trusts_sidecar
 from maskgen.identity import difference, settings_digest
 from maskgen.samples.opening import AnySamples
 from preprocess.errors import MaskgenError, os_failure
@@ -60,15 +60,16 @@ def check(known: Mapping[str, Any], samples: AnySamples, manner: Manner | None =
     """Compare samples with an earlier fingerprint, stage by stage, up to the first that differs."""
     same: list[str] = []
     manner = manner or Manner()
-    whole = reads_all(dataset_of(samples), manner.full)
+    trusting = trusts_sidecar(dataset_of(samples), manner.full)
+    reading = trusting and is_quick(dataset_of(samples))
     for name, stage in stages(samples, Request.of(known), manner):
         what = _explained(name, known["stages"][name], stage)
-        if name == "tokens" and what is None and whole and not manner.full:
+        if name == "tokens" and what is None and reading:
             what = _hidden_by_the_sidecar(known["stages"][name], samples, manner)
         if what is not None:
-            return Comparison(tuple(same), name, what, whole)
+            return Comparison(tuple(same), name, what, reading or not trusting)
         same.append(name)
-    return Comparison(tuple(same), read_all=whole)
+    return Comparison(tuple(same), read_all=reading or not trusting)
 
 
 def to_json(found: Mapping[str, Any]) -> bytes:

@@ -47,10 +47,14 @@ def tokens_stage(dataset: IndexedDataset, full: bool, progress: bool) -> dict[st
     }
 
 
-def reads_all(dataset: IndexedDataset, full: bool) -> bool:
-    """Whether a check reads every token: where somebody asks, where nothing else is known, and where it is quick."""
-    quick = os.path.getsize(bin_path(dataset.prefix)) <= READ_IN_CHECKS
-    return full or quick or not os.path.exists(sidecar_path(dataset.prefix))
+def trusts_sidecar(dataset: IndexedDataset, full: bool) -> bool:
+    """Whether the digest of the stage is that of the sidecar, so that not every token is read for it."""
+    return not full and os.path.exists(sidecar_path(dataset.prefix))
+
+
+def is_quick(dataset: IndexedDataset) -> bool:
+    """Whether a check reads every token even where there is a sidecar."""
+    return os.path.getsize(bin_path(dataset.prefix)) <= READ_IN_CHECKS
 
 
 def _read(path: str, parts: list[Part], progress: bool) -> list[Part]:
