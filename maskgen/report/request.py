@@ -1,9 +1,9 @@
 """What a report is asked for: datasets with weights, the samples of each, how much to look at."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from maskgen.batches.weights import parse_weighted
 from maskgen.report.looking import Look
 from maskgen.samples.opening import SampleChoice
 from preprocess.errors import MaskgenError
@@ -39,21 +39,4 @@ class Request:
 
 def parse_datasets(texts: Sequence[str]) -> list[Dataset]:
     """``PREFIX`` or ``PREFIX=WEIGHT`` each, and weights for all of them or for none."""
-    found = [_parse(text) for text in texts]
-    bare = [each.prefix for each in found if each.weight is None]
-    if bare and len(bare) < len(found):
-        raise ReportError(f"{bare[0]} has no weight, and others have; expected PREFIX=WEIGHT for all, or none")
-    return found
-
-
-def _parse(text: str) -> Dataset:
-    prefix, equals, weight = text.rpartition("=")
-    try:
-        number = float(weight) if equals and prefix else None
-    except ValueError:  # a name with = in it
-        number = None
-    if number is None:
-        return Dataset(text)
-    if not 0 < number < math.inf:
-        raise ReportError(f"{text}; expected a weight above 0; correct it")
-    return Dataset(prefix, number)
+    return [Dataset(prefix, weight) for prefix, weight in parse_weighted(texts, ReportError)]

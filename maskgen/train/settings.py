@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from maskgen.batches.sizes import Steps, linear_ramp
+from maskgen.batches.weights import parse_weighted
 from maskgen.identity import difference
 from maskgen.train.errors import TrainError
 from maskgen.train.schedules import LearningRate, Ramp
@@ -258,11 +259,8 @@ class TrainSettings:
 
     def weighted_data(self) -> tuple[list[str], list[float] | None]:
         """The prefixes and their weights; None where none has one: in proportion to their samples."""
-        pairs = [_weighted(text) for text in self.data]
+        pairs = parse_weighted(self.data, lambda said: TrainError(f"--data {said}"))
         weights = [weight for _, weight in pairs if weight is not None]
-        if weights and len(weights) < len(pairs):
-            bare = next(prefix for prefix, weight in pairs if weight is None)
-            raise TrainError(f"--data {bare} has no weight, and others have; expected PREFIX=WEIGHT for all, or none")
         return [prefix for prefix, _ in pairs], weights or None
 
     def to_json(self) -> str:
@@ -305,16 +303,3 @@ _LEAST = {
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _weighted(text: str) -> tuple[str, float | None]:
-    prefix, equals, weight = text.rpartition("=")
-    try:
-        number = float(weight) if equals and prefix else None
-    except ValueError:  # a name with = in it
-        number = None
-    if number is None:
-        return text, None
-    if not 0 < number < math.inf:
-        raise TrainError(f"--data {text}; expected a weight above 0; correct it")
-    return prefix, number
